@@ -1,0 +1,299 @@
+// Listening sockets and their addresses.
+#include "common/net/sockets.h"
+
+#include <fcntl.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <charconv>
+#include <cstddef>
+#include <cstring>
+#include <exception>
+#include <memory>
+#include <system_error>
+
+namespace net {
+namespace {
+
+[[noreturn]] void fail(int error, const std::string& doing) {
+  throw std::system_error(error, std::generic_category(), doing);
+}
+
+// --- Addresses ------------------------------------------------------------------------------------------------------
+
+// What the kernel says about one end of a socket.
+struct socket_address {
+  sockaddr_storage storage{};
+  socklen_t length = sizeof storage;
+
+  [[nodiscard]] sockaddr* get() noexcept { return reinterpret_cast<sockaddr*>(&storage); }
+  [[nodiscard]] int family() const noexcept { return storage.ss_family; }
+};
+
+[[nodiscard]] bool is_datagram(int fd) noexcept {
+  int type = 0;
+  socklen_t length = sizeof type;
+  return getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &length) == 0 && type == SOCK_DGRAM;
+}
+
+[[nodiscard]] int port_of(const sockaddr* address) noexcept {
+  if (address->sa_family == AF_INET) return ntohs(reinterpret_cast<const sockaddr_in*>(address)->sin_port);
+  if (address->sa_family == AF_INET6) return ntohs(reinterpret_cast<const sockaddr_in6*>(address)->sin6_port);
+  return 0;
+}
+
+void set_port(sockaddr* address, int port) noexcept {
+  const auto wire = htons(static_cast<std::uint16_t>(port));
+  if (address->sa_family == AF_INET) reinterpret_cast<sockaddr_in*>(address)->sin_port = wire;
+  if (address->sa_family == AF_INET6) reinterpret_cast<sockaddr_in6*>(address)->sin6_port = wire;
+}
+
+// "127.0.0.1:11211" or "[::1]:11211".
+[[nodiscard]] std::string host_and_port(const sockaddr* address, socklen_t length) {
+  char host[NI_MAXHOST] = "?";
+  getnameinfo(address, length, host, sizeof host, nullptr, 0, NI_NUMERICHOST);
+  const std::string port = std::to_string(port_of(address));
+  return address->sa_family == AF_INET6 ? "[" + std::string(host) + "]:" + port : std::string(host) + ":" + port;
+}
+
+[[nodiscard]] std::string describe(int fd, socket_address& address) {
+  if (address.family() == AF_UNIX) {
+    const auto* unix_address = reinterpret_cast<const sockaddr_un*>(&address.storage);
+    const std::size_t room = address.length - std::min<std::size_t>(address.length, offsetof(sockaddr_un, sun_path));
+    return "unix:" + std::string(unix_address->sun_path, strnlen(unix_address->sun_path, room));
+  }
+  if (address.family() != AF_INET && address.family() != AF_INET6) return "unknown";
+  const std::string transport = is_datagram(fd) ? "udp" : "tcp";
+  return transport + (address.family() == AF_INET6 ? "6:" : ":") + host_and_port(address.get(), address.length);
+}
+
+// --- Names to addresses ---------------------------------------------------------------------------------------------
+
+// getaddrinfo() has error numbers of its own.
+class resolver_category : public std::error_category {
+ public:
+  [[nodiscard]] const char* name() const noexcept override { return "getaddrinfo"; }
+  [[nodiscard]] std::string message(int error) const override { return gai_strerror(error); }
+};
+
+struct free_addresses {
+  void operator()(addrinfo* list) const noexcept { freeaddrinfo(list); }
+};
+using address_list = std::unique_ptr<addrinfo, free_addresses>;
+
+struct endpoint {
+  std::string host;  // "": all interfaces
+  int port;
+};
+
+// Takes "host:port" and "[address]:port" apart. A bare IPv6 address is known by its more than one colon.
+[[nodiscard]] endpoint split(const std::string& interface, int port) {
+  const auto colon = interface.rfind(':');
+  const bool bracketed = interface.starts_with('[');
+  const bool has_port =
+      colon != std::string::npos && (bracketed ? interface[colon - 1] == ']' : interface.find(':') == colon);
+  std::string host = interface.substr(0, has_port ? colon : std::string::npos);
+  if (bracketed && host.ends_with(']')) host = host.substr(1, host.size() - 2);
+  if (has_port) {
+    const char* const end = interface.data() + interface.size();
+    const auto [stop, error] = std::from_chars(interface.data() + colon + 1, end, port);
+    if (error != std::errc{} || stop != end || port < 0 || port > 65535) fail(EINVAL, "listen " + interface);
+  }
+  return {host, port};
+}
+
+[[nodiscard]] address_list resolve(const endpoint& where, int type) {
+  static const resolver_category category;
+  addrinfo hints{};
+  hints.ai_flags = AI_PASSIVE;
+  hints.ai_family = AF_UNSPEC;
+  hints.ai_socktype = type;
+  const std::string port = std::to_string(where.port);
+  addrinfo* found = nullptr;
+  const int error = getaddrinfo(where.host.empty() ? nullptr : where.host.c_str(), port.c_str(), &hints, &found);
+  const std::string doing = "listen " + where.host + ":" + port;
+  if (error == EAI_SYSTEM) fail(errno, doing);
+  if (error != 0) throw std::system_error(error, category, doing);
+  return address_list(found);
+}
+
+// --- Sockets --------------------------------------------------------------------------------------------------------
+
+void enable(int fd, int level, int option) noexcept {
+  const int on = 1;
+  setsockopt(fd, level, option, &on, sizeof on);
+}
+
+// `backlog` is for streams alone.
+[[nodiscard]] unique_fd bind_one(const addrinfo& a, int backlog) {
+  const std::string where = host_and_port(a.ai_addr, a.ai_addrlen);
+  unique_fd fd(socket(a.ai_family, a.ai_socktype | SOCK_NONBLOCK | SOCK_CLOEXEC, a.ai_protocol));
+  if (!fd) fail(errno, "socket " + where);
+
+  // Each family has a socket of its own; without this the IPv6 one would take the IPv4 port too.
+  if (a.ai_family == AF_INET6) enable(fd.get(), IPPROTO_IPV6, IPV6_V6ONLY);
+  if (a.ai_socktype == SOCK_STREAM) {
+    enable(fd.get(), SOL_SOCKET, SO_REUSEADDR);  // a restart need not wait for TIME_WAIT to end
+    enable(fd.get(), SOL_SOCKET, SO_KEEPALIVE);
+  } else {
+    // No SO_REUSEADDR, unlike 1.4.25: on Linux a second server could bind the same port and take this one's datagrams.
+    const int more_than_allowed = 256 << 20;  // the kernel lowers it to net.core.wmem_max
+    setsockopt(fd.get(), SOL_SOCKET, SO_SNDBUF, &more_than_allowed, sizeof more_than_allowed);
+  }
+
+  if (bind(fd.get(), a.ai_addr, a.ai_addrlen) != 0) fail(errno, "bind " + where);
+  if (a.ai_socktype == SOCK_STREAM && listen(fd.get(), backlog) != 0) fail(errno, "listen " + where);
+  return fd;
+}
+
+void set_ports(addrinfo* addresses, int port) noexcept {
+  for (; addresses != nullptr; addresses = addresses->ai_next) set_port(addresses->ai_addr, port);
+}
+
+// A hosts file that has a name twice gives its address twice.
+[[nodiscard]] bool is_repeated(const addrinfo& a, const addrinfo* list) noexcept {
+  for (; list != &a; list = list->ai_next) {
+    if (list->ai_addrlen == a.ai_addrlen && std::memcmp(list->ai_addr, a.ai_addr, a.ai_addrlen) == 0) return true;
+  }
+  return false;
+}
+
+[[nodiscard]] bool machine_lacks(int family, const std::error_code& error) noexcept {
+  return error == std::errc::address_family_not_supported ||
+         (family == AF_INET6 && error == std::errc::address_not_available);  // IPv6 is there, but switched off
+}
+
+// Port 0: the kernel chooses one for the first address, and the others ask for the same.
+[[nodiscard]] std::vector<unique_fd> bind_all(addrinfo* addresses, int port, int backlog) {
+  std::vector<unique_fd> sockets;
+  std::exception_ptr passed_over;
+  set_ports(addresses, port);
+  for (const addrinfo* a = addresses; a != nullptr; a = a->ai_next) {
+    if (is_repeated(*a, addresses)) continue;
+    try {
+      sockets.push_back(bind_one(*a, backlog));
+      set_ports(addresses, local_port(sockets.front().get()));
+    } catch (const std::system_error& e) {
+      if (!machine_lacks(a->ai_family, e.code())) throw;
+      passed_over = std::current_exception();
+    }
+  }
+  if (sockets.empty()) std::rethrow_exception(passed_over);
+  return sockets;
+}
+
+[[nodiscard]] std::vector<unique_fd> open_all(const std::string& interface, int default_port, int type, int backlog) {
+  const endpoint where = split(interface, default_port);
+  const address_list addresses = resolve(where, type);
+  for (int attempts_left = 15;; --attempts_left) {
+    try {
+      return bind_all(addresses.get(), where.port, backlog);
+    } catch (const std::system_error& e) {
+      // What the kernel chose for one family, somebody may have in the other: let it choose again.
+      if (where.port != 0 || e.code() != std::errc::address_in_use || attempts_left == 0) throw;
+    }
+  }
+}
+
+// Owns: the process's umask while it lives, and puts the old one back. Thread: set-up only; the umask is the process's.
+class scoped_umask {
+ public:
+  explicit scoped_umask(mode_t mask) noexcept : old_(umask(mask)) {}
+  ~scoped_umask() { umask(old_); }
+  scoped_umask(const scoped_umask&) = delete;
+  scoped_umask& operator=(const scoped_umask&) = delete;
+
+ private:
+  mode_t old_;
+};
+
+// Nobody listens there any more: a server that was killed leaves its socket file behind, and bind() does not reuse it.
+[[nodiscard]] bool is_stale(const sockaddr_un& address) noexcept {
+  const unique_fd probe(socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  return connect(probe.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0 &&
+         errno == ECONNREFUSED;
+}
+
+}  // namespace
+
+std::vector<unique_fd> listen_tcp(const std::string& interface, int port, int backlog) {
+  return open_all(interface, port, SOCK_STREAM, backlog);
+}
+
+std::vector<unique_fd> bind_udp(const std::string& interface, int port) {
+  return open_all(interface, port, SOCK_DGRAM, 0);
+}
+
+unique_fd listen_unix(const std::string& path, mode_t mode, int backlog) {
+  const std::string where = "unix:" + path;
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  if (path.empty()) fail(EINVAL, "bind " + where);  // would be an address of the kernel's choice
+  if (path.size() >= sizeof address.sun_path) fail(ENAMETOOLONG, "bind " + where);
+  path.copy(address.sun_path, path.size());
+
+  struct stat file {};
+  if (lstat(path.c_str(), &file) == 0) {
+    if (!S_ISSOCK(file.st_mode)) fail(EEXIST, "bind " + where);
+    if (!is_stale(address)) fail(EADDRINUSE, "bind " + where);
+    if (unlink(path.c_str()) != 0) fail(errno, "remove the stale " + where);
+  }
+
+  unique_fd fd(socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  if (!fd) fail(errno, "socket " + where);
+  {
+    // chmod() after bind() would leave a moment in which anybody can connect.
+    const scoped_umask mask(~mode & 0777);
+    if (bind(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) fail(errno, "bind " + where);
+  }
+  if (listen(fd.get(), backlog) != 0) fail(errno, "listen " + where);
+  return fd;
+}
+
+std::string local_address(int fd) {
+  socket_address address;
+  if (getsockname(fd, address.get(), &address.length) != 0) return "unknown";
+  return describe(fd, address);
+}
+
+std::string peer_address(int fd) {
+  socket_address address;
+  if (getpeername(fd, address.get(), &address.length) != 0) return "unknown";
+  return describe(fd, address);
+}
+
+int local_port(int fd) {
+  socket_address address;
+  return getsockname(fd, address.get(), &address.length) == 0 ? port_of(address.get()) : 0;
+}
+
+void write_port_file(const std::string& path, std::span<const int> sockets) {
+  std::string text;
+  for (const int fd : sockets) {
+    socket_address address;
+    if (getsockname(fd, address.get(), &address.length) != 0) fail(errno, "getsockname");
+    if (address.family() != AF_INET && address.family() != AF_INET6) continue;
+    text += is_datagram(fd) ? "UDP " : "TCP ";
+    text += address.family() == AF_INET6 ? "INET6: " : "INET: ";
+    text += std::to_string(port_of(address.get())) + "\n";
+  }
+
+  const std::string unfinished = path + ".lck";
+  unique_fd file(open(unfinished.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644));
+  if (!file) fail(errno, "write " + unfinished);
+  if (write(file.get(), text.data(), text.size()) != static_cast<ssize_t>(text.size())) {
+    fail(errno, "write " + unfinished);
+  }
+  file.reset();
+  if (rename(unfinished.c_str(), path.c_str()) != 0) fail(errno, "rename " + unfinished + " to " + path);
+}
+
+void set_nodelay(int fd) noexcept { enable(fd, IPPROTO_TCP, TCP_NODELAY); }
+
+}  // namespace net

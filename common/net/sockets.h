@@ -1,0 +1,39 @@
+// Listening sockets and their addresses. Every socket made here is non-blocking and close-on-exec.
+#pragma once
+
+#include <sys/types.h>
+
+#include <span>
+#include <string>
+#include <vector>
+
+#include "common/net/unique_fd.h"
+
+namespace net {
+
+// One socket for each address that `interface` resolves to: a name, an address, or "" for all, IPv4 and IPv6. With
+// "host:port" or "[address]:port" it brings its own port. Port 0: one of the kernel's choice, the same for all.
+// Throws std::system_error that names address and port ("bind 127.0.0.1:11211: Address already in use"); an address
+// family that the machine lacks is passed over as long as one socket could be made.
+[[nodiscard]] std::vector<unique_fd> listen_tcp(const std::string& interface, int port, int backlog);
+[[nodiscard]] std::vector<unique_fd> bind_udp(const std::string& interface, int port);
+
+// A stale socket file at `path` is removed first; anything else there is an error, a live server's socket too (1.4.25
+// takes it away). `mode` is the file's permission bits. Throws std::system_error.
+[[nodiscard]] unique_fd listen_unix(const std::string& path, mode_t mode, int backlog);
+
+// "tcp:127.0.0.1:11211", "tcp6:[::1]:11211", "udp:…", "unix:/path" as "stats conns" prints them. A client on a unix
+// socket has no path: "unix:". Where the kernel gives no address: "unknown".
+[[nodiscard]] std::string local_address(int fd);
+[[nodiscard]] std::string peer_address(int fd);
+// The local port of a TCP or UDP socket; 0 for others.
+[[nodiscard]] int local_port(int fd);
+
+// Tells a harness where the server listens: a line "TCP INET: 40123" (TCP INET6, UDP INET, UDP INET6) for each socket,
+// in a file that appears under its name only when it is whole. Throws std::system_error.
+void write_port_file(const std::string& path, std::span<const int> sockets);
+
+// Sends small writes at once instead of waiting for the peer's ACK (Nagle's algorithm off). No effect on unix sockets.
+void set_nodelay(int fd) noexcept;
+
+}  // namespace net

@@ -1,0 +1,126 @@
+# shellcheck shell=bash
+# Finds what the machine lacks, installs it, and builds. Sourced by chapters/run and tests/run, which set `top`, the root of
+# the checkout. Says nothing where there is nothing to do.
+
+# What a build needs, and what the tests need besides: Debian's names.
+build_packages=(
+  g++ meson ninja-build pkg-config python3 universal-ctags git
+  libevent-dev libxxhash-dev doctest-dev
+)
+client_packages=(
+  memcached nutcracker libmemcached-tools
+  python3-pymemcache python3-pylibmc python3-memcache
+)
+
+say() { printf '%s\n' "$*" >&2; }
+
+# Prints those of the packages that are not here. A compiler counts whoever made it.
+missing_packages() {
+  local package installed
+  if command -v dpkg-query >/dev/null; then
+    # It fails when it knows nothing at all of one of them; what it prints of the others stands.
+    # shellcheck disable=SC2016 # the ${…} is dpkg-query's
+    installed=$(dpkg-query -W -f '|${Package}|${db:Status-Status}|\n' "$@" 2>/dev/null || true)
+  fi
+  for package in "$@"; do
+    [[ ${installed-} == *"|$package|installed|"* ]] || present_without_dpkg "$package" || printf '%s\n' "$package"
+  done
+}
+
+# Whether the thing that a package brings is here all the same.
+present_without_dpkg() {
+  case $1 in
+    g++) command -v c++ || command -v g++ || command -v clang++ ;;
+    meson | pkg-config | python3 | git | memcached | nutcracker) command -v "$1" ;;
+    ninja-build) command -v ninja ;;
+    universal-ctags) ctags --version 2>/dev/null | grep -q 'Universal Ctags' ;;
+    libmemcached-tools) command -v memccapable ;;
+    doctest-dev) [[ -e /usr/include/doctest/doctest.h || -e /usr/local/include/doctest/doctest.h ]] ;;
+    lib*-dev) ! command -v dpkg-query && pkg-config --exists "$(pkg_config_name "$1")" ;;
+    python3-*) ! command -v dpkg-query && "$(client_python)" -c "import ${1#python3-}" ;;
+    *) false ;;
+  esac >/dev/null 2>&1
+}
+
+pkg_config_name() {
+  case $1 in
+    libevent-dev) echo libevent ;;
+    libxxhash-dev) echo libxxhash ;;
+    *) local name=${1%-dev} && echo "${name#lib}" ;;
+  esac
+}
+
+# Where Debian's Python packages can be imported: not in a Python that comes earlier in PATH.
+client_python() { if [[ -x /usr/bin/python3 ]]; then echo /usr/bin/python3; else command -v python3; fi; }
+
+# The command that gives a root's rights: nothing, sudo, or status 1. Asks for a password only where somebody can type one.
+root_command() {
+  [[ $(id -u) != 0 ]] || return 0
+  command -v sudo >/dev/null || return 1
+  if sudo -n true 2>/dev/null || [[ -t 0 && -t 2 ]]; then echo sudo; else return 1; fi
+}
+
+apt_install() {
+  local as_root log package failed=0 had_services
+  as_root=$(root_command) || return 1
+  log=$(mktemp)
+  had_services=$(missing_packages memcached nutcracker)
+  # shellcheck disable=SC2086 # empty for root
+  apt() { $as_root env DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1 apt-get -q -y "$@" >>"$log" 2>&1 </dev/null; }
+  if ! apt install --no-install-recommends "$@"; then
+    apt update || true
+    # One by one, so that one which cannot be had takes no other with it.
+    for package in "$@"; do apt install --no-install-recommends "$package" || failed=1; done
+  fi
+  # A package brings a daemon on the port that a reader will want. The tests start their own.
+  if [[ -d /run/systemd/system ]]; then
+    for package in $had_services; do
+      # shellcheck disable=SC2086
+      [[ " $* " != *" $package "* ]] || $as_root systemctl disable --now "$package" >>"$log" 2>&1 || true
+    done
+  fi
+  [[ $failed == 0 ]] || grep -E '^E: ' "$log" >&2 || true
+  rm -f "$log"
+  return $failed
+}
+
+# Installs those of the packages that are missing. Status 1: some still are.
+#   install_missing REASON PACKAGE…
+install_missing() {
+  local reason=$1 missing
+  shift
+  mapfile -t missing < <(missing_packages "$@")
+  [[ ${#missing[@]} != 0 ]] || return 0
+  command -v apt-get >/dev/null || return 1
+  say "Installing ${missing[*]} with apt-get, needed to $reason."
+  apt_install "${missing[@]}"
+}
+
+# As install_missing, but does not come back without them.
+require_packages() {
+  local reason=$1 missing
+  install_missing "$@" && return
+  shift
+  mapfile -t missing < <(missing_packages "$@")
+  [[ ${#missing[@]} != 0 ]] || return 0
+  say "Cannot $reason before these are installed, and cannot install them from here:"
+  say "  Debian, Ubuntu:  sudo apt-get install ${missing[*]}"
+  say "  Fedora:          sudo dnf install gcc-c++ meson ninja-build pkgconf ctags libevent-devel xxhash-devel doctest-devel"
+  say "  Arch:            sudo pacman -S gcc meson pkgconf ctags libevent xxhash doctest"
+  say "  macOS:           brew install meson ninja pkg-config universal-ctags libevent xxhash doctest"
+  exit 69
+}
+
+# Brings targets of build/ up to date (all of them, if none is named). Quiet unless something is compiled.
+build() {
+  local log directory=$top/build
+  if [[ ! -e $directory/build.ninja ]]; then
+    say "Setting up build/ …"
+    log=$(meson setup "$directory" "$top" 2>&1) || { say "$log"; return 1; }
+  fi
+  # First what Meson makes of a changed table; it has much to say that nobody wants to read.
+  log=$(ninja -C "$directory" build.ninja 2>&1) || { say "$log"; return 1; }
+  [[ $(ninja -C "$directory" -n "$@" 2>&1) != *"no work to do"* ]] || return 0
+  say "Compiling ${*:-everything} …"
+  (cd "$directory" && NINJA_STATUS='  [%f/%t, %es] ' ninja "$@" >&2)
+}

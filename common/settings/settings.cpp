@@ -1,0 +1,323 @@
+// memcached's command line. Two tables, of the options and of the names that -o takes; parsing and --help both read
+// them.
+#include "common/settings/settings.h"
+
+#include <getopt.h>
+
+#include <algorithm>
+#include <charconv>
+#include <concepts>
+#include <cstdio>
+#include <cstdlib>
+#include <iterator>
+#include <optional>
+
+namespace {
+
+// --- Values ---------------------------------------------------------------------------------------------------------
+// What is thrown here does not name the option: parse_command_line puts it in front.
+
+[[noreturn]] void refuse(std::string_view value, const std::string& what) {
+  throw usage_error(std::string(value) + " is not " + what);
+}
+
+// All of `value` or nothing.
+template <typename number>
+[[nodiscard]] std::optional<number> parsed(std::string_view value, auto... format) {
+  number n{};
+  const char* const end = value.data() + value.size();
+  const auto [stop, error] = std::from_chars(value.data(), end, n, format...);
+  if (error != std::errc{} || stop != end) return std::nullopt;
+  return n;
+}
+
+template <std::integral number>
+[[nodiscard]] number between(number low, number high, std::string_view value, const std::string& what) {
+  const auto n = parsed<number>(value);
+  if (!n || *n < low || *n > high) {
+    refuse(value, what + " (" + std::to_string(low) + " to " + std::to_string(high) + ")");
+  }
+  return *n;
+}
+
+[[nodiscard]] int port_number(std::string_view value) { return between(-1, 65535, value, "a port"); }
+
+[[nodiscard]] std::string not_empty(std::string_view value) {
+  if (value.empty()) throw usage_error("its value is empty");
+  return std::string(value);
+}
+
+[[nodiscard]] mode_t permissions(std::string_view value) {
+  const auto mode = parsed<unsigned>(value, 8);
+  if (!mode || *mode > 0777) refuse(value, "a file mode (octal, 0 to 777)");
+  return *mode;
+}
+
+// "1m", "64k" or bytes.
+[[nodiscard]] std::size_t item_size(std::string_view value) {
+  constexpr std::size_t kib = 1024, mib = 1024 * kib;
+  std::size_t unit = 1;
+  if (value.ends_with('k') || value.ends_with('K')) unit = kib;
+  if (value.ends_with('m') || value.ends_with('M')) unit = mib;
+  const auto n = parsed<std::size_t>(value.substr(0, value.size() - (unit == 1 ? 0 : 1)));
+  if (!n || *n > 128 * mib / unit || *n * unit < kib) refuse(value, "an item size (1k to 128m)");
+  return *n * unit;
+}
+
+[[nodiscard]] double growth_factor(std::string_view value) {
+  const auto factor = parsed<double>(value);
+  const bool fits = factor && *factor > 1 && *factor <= 100;  // "nan" fits nowhere
+  if (!fits) refuse(value, "a growth factor (above 1, at most 100)");
+  return *factor;
+}
+
+[[nodiscard]] binding_protocol protocol_name(std::string_view value) {
+  if (value == "auto") return binding_protocol::negotiating;
+  if (value == "ascii") return binding_protocol::ascii;
+  if (value == "binary") return binding_protocol::binary;
+  refuse(value, "a protocol (auto, ascii or binary)");
+}
+
+[[nodiscard]] std::vector<std::string_view> split_at_commas(std::string_view list) {
+  std::vector<std::string_view> parts;
+  for (;;) {
+    const auto comma = list.find(',');
+    parts.push_back(list.substr(0, comma));
+    if (comma == std::string_view::npos) return parts;
+    list.remove_prefix(comma + 1);
+  }
+}
+
+void add_interfaces(settings& s, std::string_view list) {
+  for (const std::string_view one : split_at_commas(list)) s.inter.push_back(not_empty(one));
+}
+
+// --- The tables -----------------------------------------------------------------------------------------------------
+
+using apply = void (*)(settings& s, std::string_view value);
+
+struct option_row {
+  char letter;
+  const char* name;           // as memcached 1.6 spells it
+  std::string_view argument;  // "": it takes none
+  std::string_view text;
+  std::string_view absent;  // what to tell somebody whose chapter does not take it
+  apply set;                // none: parse_command_line answers itself
+};
+
+struct extended_row {
+  std::string_view name;
+  std::string_view argument;
+  std::string_view text;
+  std::string_view absent;
+  apply set;
+};
+
+constexpr std::string_view elsewhere = "this program does not take it";
+constexpr std::string_view no_storage = "this chapter stores nothing yet; chapter 02-nread does";
+
+// In the order of --help. What no chapter takes has no text and is never listed.
+constexpr option_row options[] = {
+    {'p', "port", "NUM", "TCP port, 0 for none, -1 for one of the kernel's choice (default: 11211)", elsewhere,
+     [](settings& s, std::string_view v) { s.port = port_number(v); }},
+    {'U', "udp-port", "NUM", "UDP port, as -p (default: 0)",
+     "this chapter has no UDP yet; chapter 10-transports brings it",
+     [](settings& s, std::string_view v) { s.udpport = port_number(v); }},
+    {'s', "unix-socket", "PATH", "listen on this unix socket", elsewhere,
+     [](settings& s, std::string_view v) { s.socketpath = not_empty(v); }},
+    {'a', "unix-mask", "MODE", "permissions of the unix socket, octal (default: 700)", elsewhere,
+     [](settings& s, std::string_view v) { s.access = permissions(v); }},
+    {'l', "listen", "ADDR", "interfaces to listen on, HOST or HOST:PORT, a list or repeated (default: all)", elsewhere,
+     add_interfaces},
+    {'c', "conn-limit", "NUM", "connections at a time; sets the limit of open files (default: 1024)", elsewhere,
+     [](settings& s, std::string_view v) { s.maxconns = between(1, 10'000'000, v, "a number of connections"); }},
+    {'b', "listen-backlog", "NUM", "connections that may wait to be accepted (default: 1024)", elsewhere,
+     [](settings& s, std::string_view v) { s.backlog = between(1, 65535, v, "a backlog"); }},
+    {'t', "threads", "NUM", "worker threads (default: 4)",
+     "this chapter has no threads yet; chapter 06-worker-pool brings them",
+     [](settings& s, std::string_view v) { s.num_threads = between(1, 1024, v, "a number of threads"); }},
+    {'R', "max-reqs-per-event", "NUM", "requests of one connection before others get their turn (default: 20)",
+     "this chapter does not count requests yet; chapter 07-new-states brings it",
+     [](settings& s, std::string_view v) { s.reqs_per_event = between(1, 1'000'000'000, v, "a number of requests"); }},
+    {'B', "protocol", "NAME", "auto, ascii or binary (default: auto)",
+     "this chapter speaks the text protocol only; chapter 11-binary-protocol brings the other",
+     [](settings& s, std::string_view v) { s.protocol = protocol_name(v); }},
+    {'m', "memory-limit", "NUM", "MiB for items (default: 64)", no_storage,
+     [](settings& s, std::string_view v) {
+       s.maxbytes = between<std::size_t>(1, 16'777'216, v, "a number of MiB") << 20;
+     }},
+    {'M', "disable-evictions", "", "when memory is full, answer with an error instead of evicting", no_storage,
+     [](settings& s, std::string_view) { s.evict_to_free = false; }},
+    {'I', "max-item-size", "SIZE", "largest item, 1k to 128m (default: 1m)", no_storage,
+     [](settings& s, std::string_view v) { s.item_size_max = item_size(v); }},
+    {'f', "slab-growth-factor", "NUM", "how much larger the chunks of each next slab class are (default: 1.25)",
+     no_storage, [](settings& s, std::string_view v) { s.factor = growth_factor(v); }},
+    {'n', "slab-min-size", "NUM", "bytes for key, flags and value in the smallest chunk (default: 48)", no_storage,
+     [](settings& s, std::string_view v) { s.chunk_size = between<std::size_t>(1, 1 << 20, v, "a number of bytes"); }},
+    {'C', "disable-cas", "", "keep no cas number with the items", no_storage,
+     [](settings& s, std::string_view) { s.use_cas = false; }},
+    {'F', "disable-flush-all", "", "refuse flush_all", no_storage,
+     [](settings& s, std::string_view) { s.flush_enabled = false; }},
+    {'v', "verbose", "", "say more on stderr: -v problems, -vv also commands and replies, -vvv also states", elsewhere,
+     [](settings& s, std::string_view) { ++s.verbose; }},
+    {'d', "daemon", "", "run as a daemon", elsewhere, [](settings& s, std::string_view) { s.daemonize = true; }},
+    {'P', "pidfile", "PATH", "write the process's number into this file", elsewhere,
+     [](settings& s, std::string_view v) { s.pid_file = not_empty(v); }},
+    {'u', "user", "NAME", "become this user (when started as root)", elsewhere,
+     [](settings& s, std::string_view v) { s.username = not_empty(v); }},
+    {'k', "lock-memory", "", "keep all memory from being swapped out", elsewhere,
+     [](settings& s, std::string_view) { s.lock_memory = true; }},
+    {'r', "enable-coredumps", "", "allow core files", elsewhere,
+     [](settings& s, std::string_view) { s.maximize_core = true; }},
+    {'o', "extended", "LIST", "more options, separated by commas:",
+     "this chapter has no such options; 03-mwrite has nagle, 12-maxconns has maxconns_fast", nullptr},
+    {'h', "help", "", "print this and exit", elsewhere, nullptr},
+    {'V', "version", "", "print the version and exit", elsewhere, nullptr},
+    {'S', "enable-sasl", "", "", "this build has no SASL", nullptr},
+    {'L', "enable-largepages", "", "", "this build has no large pages", nullptr},
+    {'D', "stats-prefix", "CHAR", "", "prefixes end at the first colon here, always", nullptr},
+};
+
+constexpr extended_row extended_options[] = {
+    {"maxconns_fast", "", "refuse connections above -c at once, with an error",
+     "this chapter does not have it yet; chapter 12-maxconns brings it",
+     [](settings& s, std::string_view) { s.maxconns_fast = true; }},
+    {"hashpower", "NUM", "the hash table starts with 2^NUM buckets (default: 16)", no_storage,
+     [](settings& s, std::string_view v) {
+       s.hashpower_init = between(12u, 32u, v, "a power of two for the hash table");
+     }},
+    {"nagle", "", "leave Nagle's algorithm on: what it costs is chapter 03-mwrite's experiment",
+     "chapter 03-mwrite is where to try it", [](settings& s, std::string_view) { s.nagle = true; }},
+};
+
+// --- Parsing --------------------------------------------------------------------------------------------------------
+
+[[nodiscard]] bool takes(const command_line& chapter, const option_row& row) {
+  return chapter.flags.find(row.letter) != std::string_view::npos;
+}
+
+[[nodiscard]] bool takes(const command_line& chapter, const extended_row& row) {
+  return std::ranges::count(split_at_commas(chapter.extended), row.name) != 0;
+}
+
+[[nodiscard]] const option_row* find_option(int letter) {
+  const auto* const row = std::ranges::find(options, letter, &option_row::letter);
+  return row == std::end(options) ? nullptr : row;
+}
+
+[[nodiscard]] std::string known_names(const command_line& chapter) {
+  return chapter.extended.empty() ? "this program knows none" : "known: " + std::string(chapter.extended);
+}
+
+// -o: "name,name=value".
+void set_extended(settings& s, std::string_view list, const command_line& chapter) {
+  for (const std::string_view part : split_at_commas(list)) {
+    const auto equals = part.find('=');
+    const bool has_value = equals != std::string_view::npos;
+    const std::string name(part.substr(0, equals));
+    const auto* const row = std::ranges::find(extended_options, name, &extended_row::name);
+    if (row == std::end(extended_options))
+      throw usage_error("unknown option \"" + name + "\"; " + known_names(chapter));
+    if (!takes(chapter, *row)) throw usage_error(name + ": " + std::string(row->absent) + "; " + known_names(chapter));
+    if (has_value && row->argument.empty()) throw usage_error(name + " takes no value");
+    if (!has_value && !row->argument.empty()) throw usage_error(name + " needs a value: " + name + "=NUM");
+    row->set(s, has_value ? part.substr(equals + 1) : std::string_view{});
+  }
+}
+
+// What getopt_long wants to know, made from the table. The leading colon makes it tell a missing value from an unknown
+// letter.
+struct getopt_tables {
+  std::string letters = ":";
+  std::vector<option> names;
+
+  getopt_tables() {
+    for (const option_row& row : options) {
+      letters += row.letter;
+      if (!row.argument.empty()) letters += ':';
+      names.push_back({row.name, row.argument.empty() ? no_argument : required_argument, nullptr, row.letter});
+    }
+    names.push_back({});
+  }
+};
+
+[[noreturn]] void refuse_option(int code, char** argv) {
+  const std::string letter = {'-', static_cast<char>(optopt)};
+  if (code == ':') throw usage_error(letter + ": needs a value");
+  if (find_option(optopt) != nullptr) throw usage_error(letter + ": takes no value");
+  const std::string what = optopt == 0 ? argv[optind - 1] : letter;
+  throw usage_error(what + ": unknown option; --help lists those there are");
+}
+
+[[noreturn]] void print_and_exit(const std::string& text) {
+  std::fputs(text.c_str(), stdout);
+  std::exit(std::fflush(stdout) == 0 ? EXIT_SUCCESS : EXIT_FAILURE);
+}
+
+void set_option(settings& s, const option_row& row, std::string_view value, const command_line& chapter) {
+  if (!takes(chapter, row)) throw usage_error(std::string(row.absent));
+  if (row.letter == 'h') print_and_exit(help_text(chapter));
+  if (row.letter == 'V') print_and_exit(std::string(chapter.program) + " " + std::string(chapter.version) + "\n");
+  if (row.letter == 'o') return set_extended(s, value, chapter);
+  row.set(s, value);
+}
+
+}  // namespace
+
+settings parse_command_line(int argc, char** argv, const command_line& chapter) {
+  const getopt_tables tables;
+  settings s;
+  if (!takes(chapter, *find_option('t'))) s.num_threads = 1;
+
+  opterr = 0;
+  optind = 0;  // 0, not 1: glibc forgets where an earlier parse stopped
+  for (int code; (code = getopt_long(argc, argv, tables.letters.c_str(), tables.names.data(), nullptr)) != -1;) {
+    if (code == ':' || code == '?') refuse_option(code, argv);
+    try {
+      set_option(s, *find_option(code), optarg == nullptr ? "" : optarg, chapter);
+    } catch (const usage_error& e) {
+      throw usage_error(std::string{'-', static_cast<char>(code)} + ": " + e.what());
+    }
+  }
+  if (optind < argc) throw usage_error(std::string(argv[optind]) + ": left over; every argument belongs to an option");
+  return s;
+}
+
+std::string help_text(const command_line& chapter) {
+  const std::string program(chapter.program);
+  std::string text = program + ": " + std::string(chapter.idea) + "\n\nusage: " + program + " [options]\n\n";
+
+  const auto add_row = [&text](std::string left, std::string_view right) {
+    constexpr std::size_t column = 33;
+    left.resize(std::max(column, left.size() + 2), ' ');
+    text += left + std::string(right) + "\n";
+  };
+  for (const option_row& row : options) {
+    if (!takes(chapter, row)) continue;
+    const std::string value = row.argument.empty() ? "" : "=" + std::string(row.argument);
+    add_row(std::string("  -") + row.letter + ", --" + row.name + value, row.text);
+    if (row.letter != 'o') continue;
+    for (const extended_row& more : extended_options) {
+      if (!takes(chapter, more)) continue;
+      const std::string name(more.name);
+      add_row("        " + name + (more.argument.empty() ? "" : "=" + std::string(more.argument)), more.text);
+    }
+  }
+
+  text += "\nexample:\n  " + program + " -p 11311 -vv\n";
+  text += "  and in another terminal: printf 'version\\r\\nquit\\r\\n' | nc 127.0.0.1 11311\n";
+  return text;
+}
+
+storage::options storage_options(const settings& s, storage::locking locks) {
+  storage::options o;
+  o.memory_limit = s.maxbytes;
+  o.evict = s.evict_to_free;
+  o.item_size_max = s.item_size_max;
+  o.growth_factor = s.factor;
+  o.chunk_size_min = s.chunk_size;
+  o.use_cas = s.use_cas;
+  o.hash_power = s.hashpower_init;
+  o.locks = locks;
+  return o;
+}

@@ -1,0 +1,467 @@
+// The store: finding, storing and dropping items, under the locks that store.h orders.
+#include "common/storage/store.h"
+
+#include <algorithm>
+#include <cassert>
+#include <charconv>
+#include <chrono>
+#include <cstdlib>
+#include <limits>
+#include <mutex>
+#include <optional>
+#include <stdexcept>
+
+namespace storage {
+namespace {
+
+constexpr unsigned max_lock_power = 16;
+constexpr std::size_t max_key = std::numeric_limits<decltype(item::nkey)>::max();
+constexpr std::size_t crlf = 2;
+
+// memcached's ITEM_UPDATE_INTERVAL: a popular item takes the lock of its LRU once a minute, not at every get.
+constexpr seconds use_interval = 60;
+
+// How many items at the tail of an LRU one allocation looks at before it gives up.
+constexpr std::size_t tail_tries = 50;
+
+// Beyond 30 days a wire exptime is absolute.
+constexpr std::int64_t max_relative = 30 * 24 * 60 * 60;
+
+// Time 0 means "never" in an exptime, so the clock does not show it.
+seconds to_seconds(std::int64_t unix_seconds) noexcept {
+  return static_cast<seconds>(std::clamp<std::int64_t>(unix_seconds, 1, std::numeric_limits<seconds>::max()));
+}
+
+seconds system_time() noexcept {
+  const auto since_1970 = std::chrono::system_clock::now().time_since_epoch();
+  return to_seconds(std::chrono::duration_cast<std::chrono::seconds>(since_1970).count());
+}
+
+const options& checked(const options& opts) {
+  if (!(opts.growth_factor > 1.0)) throw std::invalid_argument("the slab growth factor must be greater than 1");
+  if (opts.item_size_max < 1024 || opts.item_size_max > (128u << 20)) {
+    throw std::invalid_argument("the item size limit must be between 1 KiB and 128 MiB");
+  }
+  if (opts.chunk_size_min == 0 || opts.chunk_size_min > opts.item_size_max) {
+    throw std::invalid_argument("the smallest chunk must have room for a byte and fit the item size limit");
+  }
+  if (opts.hash_power == 0 || opts.hash_power > 32) throw std::invalid_argument("the hash power must be 1 to 32");
+  const unsigned lock_power = opts.locks.power.value_or(0);
+  if (lock_power >= opts.hash_power || lock_power > max_lock_power) {
+    throw std::invalid_argument("the power of the item locks must be below the hash power, and at most 16");
+  }
+  return opts;
+}
+
+// A decimal number as text. Thread: a plain value.
+class digits {
+ public:
+  explicit digits(std::uint64_t number) noexcept : end_(std::to_chars(text_, text_ + sizeof text_, number).ptr) {}
+  [[nodiscard]] std::string_view text() const noexcept { return {text_, static_cast<std::size_t>(end_ - text_)}; }
+
+ private:
+  char text_[20];
+  char* end_;
+};
+
+// " <flags> <bytes>\r\n". Thread: a plain value.
+class suffix_line {
+ public:
+  suffix_line(std::uint32_t flags, std::size_t nbytes) noexcept {
+    append(" ");
+    append(digits(flags).text());
+    append(" ");
+    append(digits(nbytes - crlf).text());
+    append("\r\n");
+  }
+  [[nodiscard]] std::string_view text() const noexcept { return {text_, size_}; }
+
+ private:
+  void append(std::string_view part) noexcept { size_ += part.copy(text_ + size_, part.size()); }
+
+  char text_[1 + 20 + 1 + 20 + crlf];
+  std::size_t size_ = 0;
+};
+
+// A value that incr and decr understand: up to 20 digits, perhaps padded with blanks by an earlier decr. 1.4.25 lets
+// strtoull decide, which also takes leading blanks, a sign, and words after the number.
+std::optional<std::uint64_t> parse_number(std::string_view value) noexcept {
+  const std::size_t padding = value.size() - (value.find_last_not_of(' ') + 1);
+  value.remove_suffix(padding);
+  if (value.empty() || value.size() > 20) return std::nullopt;
+  std::uint64_t number;
+  const char* const end = value.data() + value.size();
+  const auto [stop, error] = std::from_chars(value.data(), end, number);
+  if (error != std::errc{} || stop != end) return std::nullopt;
+  return number;
+}
+
+std::uint64_t apply_delta(std::uint64_t number, bool incr, std::uint64_t delta) noexcept {
+  if (incr) return number + delta;
+  return number > delta ? number - delta : 0;
+}
+
+// The number, then blanks up to the item's length.
+void write_number(item& it, std::string_view text) noexcept {
+  const std::span<char> data = it.data();
+  const auto padding = std::copy(text.begin(), text.end(), data.begin());
+  std::fill(padding, data.end() - crlf, ' ');
+  std::copy_n("\r\n", crlf, data.end() - crlf);
+}
+
+}  // namespace
+
+store::store(const options& opts)
+    : options_(checked(opts)),
+      slabs_(options_),
+      slices_(std::size_t{1} << options_.locks.power.value_or(0)),
+      lrus_(slabs_.classes() + 1),
+      now_(system_time()) {
+  for (slice& s : slices_) {
+    s.table = hash_table(options_.hash_power - options_.locks.power.value_or(0));
+    if (options_.locks.power) s.mutex.turn_on();
+  }
+  for (lru& l : lrus_) {
+    if (options_.locks.power) l.mutex.turn_on();
+  }
+}
+
+store::~store() = default;
+
+// ---- time ----
+
+// A flush that is due comes first, so that it takes what was stored before this second, and nothing of it.
+void store::set_time(std::int64_t unix_seconds) noexcept {
+  const seconds now = to_seconds(unix_seconds);
+  seconds due = flush_at_.load(std::memory_order_relaxed);
+  if (due != 0 && due <= now && flush_at_.compare_exchange_strong(due, 0, std::memory_order_relaxed)) flush_now();
+  now_.store(now, std::memory_order_relaxed);
+}
+
+seconds store::expiry(std::int64_t exptime) const noexcept {
+  if (exptime == 0) return 0;
+  if (exptime < 0) return 1;
+  return to_seconds(exptime > max_relative ? exptime : time() + exptime);
+}
+
+void store::flush_all(seconds when) noexcept {
+  const bool later = when > time();
+  flush_at_.store(later ? when : 0, std::memory_order_relaxed);
+  if (!later) flush_now();
+}
+
+void store::flush_now() noexcept {
+  flush_time_.store(time(), std::memory_order_relaxed);
+  flush_cas_.store(last_cas_.load(std::memory_order_relaxed), std::memory_order_relaxed);
+}
+
+bool store::is_expired(const item& it) const noexcept { return it.exptime != 0 && it.exptime <= time(); }
+
+bool store::is_dead(const item& it) const noexcept {
+  if (is_expired(it)) return true;
+  return options_.use_cas ? it.cas <= flush_cas_.load(std::memory_order_relaxed)
+                          : it.time <= flush_time_.load(std::memory_order_relaxed);
+}
+
+// ---- the table and the LRUs ----
+
+// The table takes the low bits of the hash for its buckets.
+store::slice& store::slice_of(std::uint64_t hash) noexcept {
+  return slices_[(hash >> (64 - max_lock_power)) & (slices_.size() - 1)];
+}
+
+item_ref store::reference(item& it) noexcept {
+  it.refcount.fetch_add(1, std::memory_order_relaxed);
+  return {&it, slabs_};
+}
+
+std::uint64_t store::next_number() noexcept {
+  return options_.use_cas ? last_cas_.fetch_add(1, std::memory_order_relaxed) + 1 : 0;
+}
+
+item* store::find_live(slice& s, std::string_view key, std::uint64_t hash) noexcept {
+  item* const it = s.table.find(key, hash);
+  if (it == nullptr || !is_dead(*it)) return it;
+  unlink(s, *it, hash);
+  return nullptr;
+}
+
+void store::use(item& it) noexcept {
+  it.it_flags |= item_fetched;
+  const seconds now = time();
+  if (now - it.time <= use_interval) return;
+  lru& l = lrus_[it.slabs_clsid];
+  const std::scoped_lock lock(l.mutex);
+  it.time = now;
+  l.move_to_newest(it);
+}
+
+void store::link(slice& s, const item_ref& fresh, std::uint64_t hash) noexcept {
+  item& it = *fresh;
+  assert((it.it_flags & item_linked) == 0);
+  it.refcount.fetch_add(1, std::memory_order_relaxed);
+  it.it_flags = item_linked;
+  it.cas = next_number();
+  s.table.insert(it, hash);
+  if (s.table.is_crowded() && !s.table.start_growing()) malloc_fails_.fetch_add(1, std::memory_order_relaxed);
+  s.bytes += it.total_size();
+  ++s.total_items;
+
+  lru& l = lrus_[it.slabs_clsid];
+  const std::scoped_lock lock(l.mutex);
+  it.time = time();
+  l.push_newest(it);
+}
+
+item_ref store::unlink(slice& s, item& it, std::uint64_t hash) noexcept {
+  lru& l = lrus_[it.slabs_clsid];
+  const std::scoped_lock lock(l.mutex);
+  return detach(s, l, it, hash);
+}
+
+item_ref store::detach(slice& s, lru& l, item& it, std::uint64_t hash) noexcept {
+  s.table.erase(it, hash);
+  s.bytes -= it.total_size();
+  l.erase(it);
+  it.it_flags &= static_cast<std::uint8_t>(~item_linked);
+  return {&it, slabs_};
+}
+
+// ---- reading ----
+
+item_ref store::get(std::string_view key) noexcept {
+  const std::uint64_t hash = hash_of(key);
+  slice& s = slice_of(hash);
+  const std::scoped_lock lock(s.mutex);
+  item* const it = find_live(s, key, hash);
+  if (it == nullptr) return {};
+  use(*it);
+  return reference(*it);
+}
+
+item_ref store::get_and_touch(std::string_view key, seconds exptime) noexcept {
+  const std::uint64_t hash = hash_of(key);
+  slice& s = slice_of(hash);
+  const std::scoped_lock lock(s.mutex);
+  item* const it = find_live(s, key, hash);
+  if (it == nullptr) return {};
+  use(*it);
+  const std::scoped_lock lru_lock(lrus_[it->slabs_clsid].mutex);
+  it->exptime = exptime;
+  return reference(*it);
+}
+
+// ---- memory ----
+
+item_ref store::allocate(std::string_view key, std::uint32_t flags, seconds exptime, std::size_t nbytes,
+                         alloc_error& why) noexcept {
+  assert(nbytes >= crlf);
+  why = alloc_error::too_large;
+  if (key.size() > max_key || nbytes > options_.item_size_max) return {};
+  const suffix_line suffix(flags, nbytes);
+  const std::size_t size = sizeof(item) + key.size() + suffix.text().size() + nbytes;
+  const unsigned slab_class = slabs_.class_of(size);
+  if (slab_class == 0) return {};
+
+  why = alloc_error::out_of_memory;
+  item_ref fresh = take_chunk(slab_class, size);
+  if (!fresh) return {};
+
+  item& it = *fresh;
+  it.cas = 0;
+  it.exptime = exptime;
+  it.flags = flags;
+  it.nbytes = static_cast<std::uint32_t>(nbytes);
+  it.nkey = static_cast<std::uint8_t>(key.size());
+  it.nsuffix = static_cast<std::uint8_t>(suffix.text().size());
+  it.it_flags = 0;
+  key.copy(it.payload(), key.size());
+  suffix.text().copy(it.payload() + key.size(), suffix.text().size());
+  why = alloc_error::none;
+  return fresh;
+}
+
+item_ref store::take_chunk(unsigned slab_class, std::size_t size) noexcept {
+  if (item_ref dead = take_oldest(slab_class, size, false)) return dead;
+  if (item* const unused = slabs_.allocate(slab_class, size)) return {unused, slabs_};
+  if (options_.evict) {
+    if (item_ref evicted = take_oldest(slab_class, size, true)) return evicted;
+  }
+  lru& l = lrus_[slab_class];
+  const std::scoped_lock lock(l.mutex);
+  ++l.counters.outofmemory;
+  return {};
+}
+
+// An item in somebody's use is put at the other end: clients slow to read their replies cannot fill the tail with
+// items that may not go (1.4.25 leaves them there).
+item_ref store::take_oldest(unsigned slab_class, std::size_t size, bool may_evict) noexcept {
+  lru& l = lrus_[slab_class];
+  const std::scoped_lock lru_lock(l.mutex);
+  item* it = l.oldest;
+  for (std::size_t tries = std::min(l.size, tail_tries); tries > 0; --tries) {
+    // A first look without the slice: what has not expired, and was used since the last flush, is not worth more.
+    const bool may_be_dead = is_expired(*it) || it->time <= flush_time_.load(std::memory_order_relaxed);
+    if (!may_be_dead && !may_evict) return {};
+
+    item* const newer = it->prev;
+    const std::uint64_t hash = hash_of(it->key());
+    slice& s = slice_of(hash);
+    const std::unique_lock slice_lock(s.mutex, std::try_to_lock);
+    if (slice_lock.owns_lock()) {
+      const bool dead = is_dead(*it);
+      if (it->refcount.load(std::memory_order_acquire) > 1) {
+        ++l.counters.lrutail_reflocked;
+        l.move_to_newest(*it);
+      } else if (dead || may_evict) {
+        l.count_departure(*it, dead, time());
+        slabs_.reuse(*it, size);
+        return detach(s, l, *it, hash);
+      } else {
+        return {};
+      }
+    }
+    it = newer;
+  }
+  return {};
+}
+
+// ---- writing ----
+
+// With -C every number is 0, and none is anyone's.
+bool store::has_number(const item& it, std::uint64_t cas) const noexcept { return options_.use_cas && it.cas == cas; }
+
+store_result store::verdict(const item* old, store_mode mode, std::uint64_t cas) const noexcept {
+  switch (mode) {
+    case store_mode::set: return store_result::stored;
+    case store_mode::add: return old == nullptr ? store_result::stored : store_result::not_stored;
+    case store_mode::replace: return old != nullptr ? store_result::stored : store_result::not_stored;
+    case store_mode::append:
+    case store_mode::prepend:
+      if (old == nullptr) return store_result::not_stored;
+      return cas == 0 || has_number(*old, cas) ? store_result::stored : store_result::exists;
+    case store_mode::cas:
+      if (old == nullptr) return store_result::not_found;
+      return has_number(*old, cas) ? store_result::stored : store_result::exists;
+  }
+  std::abort();
+}
+
+store_result store::put(const item_ref& it, store_mode mode, std::uint64_t& cas) noexcept {
+  if (mode == store_mode::append || mode == store_mode::prepend) return join(it, mode, cas);
+  if (cas != 0) mode = store_mode::cas;
+
+  const std::uint64_t hash = hash_of(it->key());
+  slice& s = slice_of(hash);
+  item_ref replaced;  // outlives the lock: its chunk goes back to the slabs when the slice is free again
+  const std::scoped_lock lock(s.mutex);
+  item* const old = find_live(s, it->key(), hash);
+  const store_result result = verdict(old, mode, cas);
+  if (result == store_result::stored) {
+    if (old != nullptr) replaced = unlink(s, *old, hash);
+    link(s, it, hash);
+    cas = it->cas;
+  } else if (mode == store_mode::add) {
+    use(*old);  // an add that fails is a use of what is there
+  }
+  return result;
+}
+
+// No lock is held while the memory for the two together is found; if the old item was replaced meanwhile, once more.
+store_result store::join(const item_ref& piece, store_mode mode, std::uint64_t& cas) noexcept {
+  const std::uint64_t hash = hash_of(piece->key());
+  slice& s = slice_of(hash);
+  for (;;) {
+    item_ref old;
+    {
+      const std::scoped_lock lock(s.mutex);
+      item* const found = find_live(s, piece->key(), hash);
+      const store_result result = verdict(found, mode, cas);
+      if (result != store_result::stored) return result;
+      old = reference(*found);
+    }
+
+    alloc_error why;
+    const std::size_t nbytes = std::size_t{old->nbytes} + piece->nbytes - crlf;
+    const item_ref joined = allocate(piece->key(), old->flags, 0, nbytes, why);
+    if (!joined) return why == alloc_error::too_large ? store_result::too_large : store_result::out_of_memory;
+    const item& first = mode == store_mode::append ? *old : *piece;
+    const item& second = mode == store_mode::append ? *piece : *old;
+    const std::string_view head = first.value();
+    head.copy(joined->data().data(), head.size());
+    second.data().copy(joined->data().data() + head.size(), second.nbytes);
+
+    if (replace_same(old, joined, hash)) {
+      cas = joined->cas;
+      return store_result::stored;
+    }
+  }
+}
+
+// Puts `fresh` in the place of `old` and gives it its expiry, unless `old` is no longer what the table holds. The
+// reference on `old` makes sure of it: nobody writes into it, and no other item can have its address.
+bool store::replace_same(const item_ref& old, const item_ref& fresh, std::uint64_t hash) noexcept {
+  slice& s = slice_of(hash);
+  const std::scoped_lock lock(s.mutex);
+  if (find_live(s, old->key(), hash) != old.get()) return false;
+  fresh->exptime = old->exptime;
+  unlink(s, *old, hash);
+  link(s, fresh, hash);
+  return true;
+}
+
+// In place where the table's reference is the only one and the number fits; otherwise a new item, as in join(). The
+// new item is never shorter than the old one (in 1.4.25 it may be), so that what a client reads does not depend on who
+// else reads.
+delta_result store::add_delta(std::string_view key, bool incr, std::uint64_t delta, std::uint64_t& cas,
+                              std::uint64_t& result, unsigned& slab_class) noexcept {
+  const std::uint64_t hash = hash_of(key);
+  slice& s = slice_of(hash);
+  for (;;) {
+    item_ref old;
+    {
+      const std::scoped_lock lock(s.mutex);
+      item* const it = find_live(s, key, hash);
+      if (it == nullptr) return delta_result::not_found;
+      slab_class = it->slabs_clsid;
+      if (cas != 0 && !has_number(*it, cas)) return delta_result::exists;
+      const std::optional<std::uint64_t> number = parse_number(it->value());
+      if (!number) return delta_result::non_numeric;
+      use(*it);
+      result = apply_delta(*number, incr, delta);
+      const digits sum(result);
+      if (sum.text().size() + crlf <= it->nbytes && it->refcount.load(std::memory_order_acquire) == 1) {
+        write_number(*it, sum.text());
+        it->cas = cas = next_number();
+        return delta_result::ok;
+      }
+      old = reference(*it);
+    }
+
+    alloc_error why;
+    const digits sum(result);
+    const std::size_t nbytes = std::max<std::size_t>(sum.text().size() + crlf, old->nbytes);
+    const item_ref fresh = allocate(key, old->flags, 0, nbytes, why);
+    if (!fresh) return delta_result::out_of_memory;
+    write_number(*fresh, sum.text());
+    if (replace_same(old, fresh, hash)) {
+      cas = fresh->cas;
+      return delta_result::ok;
+    }
+  }
+}
+
+store_result store::remove(std::string_view key, std::uint64_t cas, unsigned& slab_class) noexcept {
+  const std::uint64_t hash = hash_of(key);
+  slice& s = slice_of(hash);
+  item_ref removed;  // outlives the lock
+  const std::scoped_lock lock(s.mutex);
+  item* const it = find_live(s, key, hash);
+  if (it == nullptr) return store_result::not_found;
+  slab_class = it->slabs_clsid;
+  if (cas != 0 && !has_number(*it, cas)) return store_result::exists;
+  removed = unlink(s, *it, hash);
+  return store_result::stored;
+}
+
+}  // namespace storage
