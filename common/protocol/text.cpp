@@ -11,9 +11,9 @@
 #include <limits>
 #include <new>
 #include <string>
-#include <tuple>
 #include <utility>
 
+#include "common/protocol/counted.h"
 #include "common/protocol/numbers.h"
 #include "common/protocol/tokens.h"
 #include "common/protocol/version.h"
@@ -26,7 +26,6 @@ using storage::delta_result;
 using storage::store_mode;
 using storage::store_result;
 
-constexpr std::size_t key_max_length = 250;
 constexpr std::size_t line_end_size = 2;
 constexpr std::int64_t longest_value = std::numeric_limits<std::int32_t>::max() - std::int64_t{line_end_size};
 constexpr std::uint32_t max_verbosity_level = 2;
@@ -100,15 +99,7 @@ void process_get(request& r) noexcept try {
       items.clear();
       return reply(out, bad_format);
     }
-    auto it = env.store.get(key);
-    env.commands.get_cmds.add();
-    if (env.prefixes->on()) env.prefixes->record_get(key, static_cast<bool>(it));
-    if (it) {
-      env.commands.slabs[it->slabs_clsid].get_hits.add();
-      items.push_back(std::move(it));
-    } else {
-      env.commands.get_misses.add();
-    }
+    if (auto it = counted::get(env, key)) items.push_back(std::move(it));
   }
   out.what = outcome::kind::send_items;
   out.with_cas = form == cas_number::shown;
@@ -135,13 +126,9 @@ void process_update(request& r) noexcept {
   if (*length < 0 || *length > longest_value) return reply(out, bad_format);
   const auto nbytes = static_cast<std::size_t>(*length) + line_end_size;
 
-  if (env.prefixes->on()) env.prefixes->record_set(key);
   auto why = alloc_error::none;
-  out.item = env.store.allocate(key, *flags, env.store.expiry(*exptime), nbytes, why);
+  out.item = counted::allocate(env, mode, key, *flags, *exptime, nbytes, why);
   if (!out.item) {
-    // Better no value than the old one that the client believes replaced.
-    unsigned slab_class = 0;
-    if (mode == store_mode::set) std::ignore = env.store.remove(key, 0, slab_class);
     return refuse_value(out, why == alloc_error::too_large ? value_too_large : no_memory_for_value, nbytes);
   }
   out.what = outcome::kind::read_value;
@@ -164,16 +151,9 @@ void process_arithmetic(request& r) noexcept {
   constexpr bool incr = operation == arithmetic::incr;
   std::uint64_t cas = 0;
   std::uint64_t result = 0;
-  unsigned slab_class = 0;
-  switch (env.store.add_delta(key, incr, *delta, cas, result, slab_class)) {
-    case delta_result::ok: {
-      auto& slab = env.commands.slabs[slab_class];
-      (incr ? slab.incr_hits : slab.decr_hits).add();
-      return reply(out, result);
-    }
-    case delta_result::not_found:
-      (incr ? env.commands.incr_misses : env.commands.decr_misses).add();
-      return reply(out, "NOT_FOUND");
+  switch (counted::add_delta(env, key, incr, *delta, cas, result)) {
+    case delta_result::ok: return reply(out, result);
+    case delta_result::not_found: counted::delta_miss(env, incr); return reply(out, "NOT_FOUND");
     case delta_result::non_numeric: return reply(out, not_a_number);
     case delta_result::out_of_memory: return reply(out, no_memory_for_delta);
     case delta_result::exists: return reply(out, "EXISTS");  // not without a cas number, and we gave none
@@ -194,13 +174,7 @@ void process_delete(request& r) noexcept {
   }
   if (key.size() > key_max_length) return reply(out, bad_format);
 
-  if (env.prefixes->on()) env.prefixes->record_delete(key);
-  unsigned slab_class = 0;
-  if (env.store.remove(key, 0, slab_class) == store_result::not_found) {
-    env.commands.delete_misses.add();
-    return reply(out, "NOT_FOUND");
-  }
-  env.commands.slabs[slab_class].delete_hits.add();
+  if (counted::remove(env, key, 0) == store_result::not_found) return reply(out, "NOT_FOUND");
   reply(out, "DELETED");
 }
 
@@ -213,13 +187,7 @@ void process_touch(request& r) noexcept {
   if (key.size() > key_max_length) return reply(out, bad_format);
   if (!exptime) return reply(out, bad_exptime);
 
-  env.commands.touch_cmds.add();
-  const auto it = env.store.get_and_touch(key, env.store.expiry(*exptime));
-  if (!it) {
-    env.commands.touch_misses.add();
-    return reply(out, "NOT_FOUND");
-  }
-  env.commands.slabs[it->slabs_clsid].touch_hits.add();
+  if (!counted::get_and_touch(env, key, *exptime)) return reply(out, "NOT_FOUND");
   reply(out, "TOUCHED");
 }
 
@@ -251,16 +219,6 @@ void process_verbosity(request& r) noexcept {
   reply(out, "OK");
 }
 
-// stats reset
-void reset_stats(request& r) {
-  auto& env = r.env;
-  env.commands.reset();
-  env.prefixes->clear();
-  env.store.reset_stats();
-  if (env.process_stats) env.process_stats("reset", [](std::string_view, std::string_view) {});
-  reply(r.out, "RESET");
-}
-
 void reply_text(outcome& out, std::string text) noexcept {
   out.what = outcome::kind::reply_text;
   out.text = std::move(text);
@@ -286,39 +244,18 @@ void process_stats_cachedump(request& r) {
   reply_text(r.out, r.env.store.cachedump(*slab_class, *limit));
 }
 
-void add_slabs_stats(const environment& env, const storage::add_stat& add) {
-  command_stats all;
-  if (env.sum_commands) {
-    env.sum_commands(all);
-  } else {
-    all.add(env.commands);
-  }
-  env.store.add_slabs_stats(add, [&](unsigned slab_class) { all.add_slab_stats(slab_class, add); });
-}
-
-// Prints the lines of one group. False: no such group.
-bool add_group(const environment& env, std::string_view group, const storage::add_stat& add) {
-  if (group == "items") {
-    env.store.add_items_stats(add);
-  } else if (group == "sizes") {
-    env.store.add_sizes_stats(add);
-  } else if (group == "slabs") {
-    add_slabs_stats(env, add);
-  } else {
-    return env.process_stats && env.process_stats(group, add);
-  }
-  return true;
-}
-
 // stats [group] [arguments]
 void process_stats(request& r) noexcept try {
   const auto group = r.words[1];
-  if (group == "reset") return reset_stats(r);
+  if (group == "reset") {
+    reset_stats(r.env);
+    return reply(r.out, "RESET");
+  }
   if (group == "detail") return process_stats_detail(r);
   if (group == "cachedump") return process_stats_cachedump(r);
 
   std::string text;
-  const bool known = add_group(r.env, group, [&text](std::string_view name, std::string_view value) {
+  const bool known = add_stats_group(r.env, group, [&text](std::string_view name, std::string_view value) {
     text.append("STAT ").append(name).append(" ").append(value).append("\r\n");
   });
   if (!known) return reply(r.out, unknown_command);
@@ -401,17 +338,14 @@ void process_command(environment& env, std::string_view line, outcome& out,
 void complete_value(environment& env, storage::item_ref item, storage::store_mode mode, std::uint64_t cas, bool noreply,
                     outcome& out) noexcept {
   begin(out, noreply);
-  auto& slab = env.commands.slabs[item->slabs_clsid];
-  slab.set_cmds.add();
+  env.commands.slabs[item->slabs_clsid].set_cmds.add();
   if (!std::as_const(*item).data().ends_with("\r\n")) return reply(out, bad_chunk);
 
   // EXISTS and NOT_FOUND answer a cas alone.
-  switch (env.store.put(item, mode, cas)) {
-    case store_result::stored:
-      if (mode == store_mode::cas) slab.cas_hits.add();
-      return reply(out, "STORED");
-    case store_result::exists: slab.cas_badval.add(); return reply(out, "EXISTS");
-    case store_result::not_found: env.commands.cas_misses.add(); return reply(out, "NOT_FOUND");
+  switch (counted::put(env, item, mode, cas)) {
+    case store_result::stored: return reply(out, "STORED");
+    case store_result::exists: return reply(out, "EXISTS");
+    case store_result::not_found: return reply(out, "NOT_FOUND");
     case store_result::not_stored: return reply(out, "NOT_STORED");
     case store_result::too_large: return reply(out, value_too_large);
     case store_result::out_of_memory: return reply(out, no_memory_for_value);

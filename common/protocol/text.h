@@ -2,35 +2,15 @@
 #pragma once
 
 #include <cstddef>
-#include <functional>
-#include <memory>
 #include <optional>
 #include <string_view>
 #include <vector>
 
-#include "common/protocol/command_stats.h"
+#include "common/protocol/environment.h"
 #include "common/protocol/outcome.h"
-#include "common/protocol/prefix_stats.h"
 #include "common/storage/store.h"
 
 namespace protocol {
-
-// What commands reach besides their own bytes. The chapter fills it in once.
-// Thread: one environment a thread; `commands` is written by that thread alone.
-struct environment {
-  storage::store& store;
-  command_stats& commands;
-  bool flush_enabled = true;  // false: -F
-  // "verbosity N".
-  std::function<void(unsigned level)> set_verbosity;
-  // "stats", "stats settings", "stats conns", "stats reset": all that the storage does not answer itself. `group` is
-  // what follows "stats" ("" for none). False: no such group. May throw std::bad_alloc, and nothing else.
-  std::function<bool(std::string_view group, const storage::add_stat& add)> process_stats;
-  // Adds up the commands of all threads, for "stats slabs". Empty: `commands` are all there are.
-  std::function<void(command_stats& sum)> sum_commands = {};
-  // "stats detail". The threads of one process share one: copy the pointer from the first environment to the others.
-  std::shared_ptr<prefix_stats> prefixes = std::make_shared<prefix_stats>();
-};
 
 // Where the first line of `input` ends.
 struct line_end {

@@ -91,7 +91,7 @@ install_missing() {
   shift
   mapfile -t missing < <(missing_packages "$@")
   [[ ${#missing[@]} != 0 ]] || return 0
-  command -v apt-get >/dev/null || return 1
+  command -v apt-get >/dev/null && root_command >/dev/null || return 1
   say "Installing ${missing[*]} with apt-get, needed to $reason."
   apt_install "${missing[@]}"
 }
@@ -105,6 +105,7 @@ require_packages() {
   [[ ${#missing[@]} != 0 ]] || return 0
   say "Cannot $reason before these are installed, and cannot install them from here:"
   say "  Debian, Ubuntu:  sudo apt-get install ${missing[*]}"
+  say "Elsewhere a build needs these:"
   say "  Fedora:          sudo dnf install gcc-c++ meson ninja-build pkgconf ctags libevent-devel xxhash-devel doctest-devel"
   say "  Arch:            sudo pacman -S gcc meson pkgconf ctags libevent xxhash doctest"
   say "  macOS:           brew install meson ninja pkg-config universal-ctags libevent xxhash doctest"

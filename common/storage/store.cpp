@@ -83,16 +83,17 @@ class suffix_line {
   std::size_t size_ = 0;
 };
 
-// A value that incr and decr understand: up to 20 digits, perhaps padded with blanks by an earlier decr. 1.4.25 lets
-// strtoull decide, which also takes leading blanks, a sign, and words after the number.
+constexpr std::string_view white_space = " \t\n\v\f\r";
+
+// The number at the beginning of a value, as strtoull reads it: white space before it is skipped, and after it there
+// may be white space and then anything (1.4.25). No minus sign.
 std::optional<std::uint64_t> parse_number(std::string_view value) noexcept {
-  const std::size_t padding = value.size() - (value.find_last_not_of(' ') + 1);
-  value.remove_suffix(padding);
-  if (value.empty() || value.size() > 20) return std::nullopt;
+  value.remove_prefix(std::min(value.find_first_not_of(white_space), value.size()));
+  if (value.starts_with('+')) value.remove_prefix(1);
   std::uint64_t number;
   const char* const end = value.data() + value.size();
   const auto [stop, error] = std::from_chars(value.data(), end, number);
-  if (error != std::errc{} || stop != end) return std::nullopt;
+  if (error != std::errc{} || (stop != end && white_space.find(*stop) == std::string_view::npos)) return std::nullopt;
   return number;
 }
 

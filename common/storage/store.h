@@ -71,7 +71,7 @@ class store {
   // flags and the expiry of the old item (protocol.txt, "Storage commands").
   [[nodiscard]] store_result put(const item_ref& it, store_mode mode, std::uint64_t& cas) noexcept;
 
-  // Adds to or subtracts from a decimal value of at most 20 digits: incr wraps at 2^64, decr stops at 0 (protocol.txt,
+  // Adds to or subtracts from a decimal value: incr wraps at 2^64, decr stops at 0 (protocol.txt,
   // "Increment/Decrement"). A value that grows shorter by decr keeps its length, padded with blanks on the right.
   // `cas` as in put(); `slab_class` is the item's unless the result is not_found.
   [[nodiscard]] delta_result add_delta(std::string_view key, bool incr, std::uint64_t delta, std::uint64_t& cas,

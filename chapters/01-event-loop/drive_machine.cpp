@@ -1,0 +1,143 @@
+// The state machine. An event says that a socket is ready; the connection's state says what to do about it.
+//
+//     libevent -> event_handler -> drive_machine -> one function a state -> the next state, or back to libevent
+//
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <charconv>
+#include <new>
+#include <optional>
+#include <span>
+#include <utility>
+
+#include "common/net/sockets.h"
+#include "common/protocol/text.h"
+#include "common/protocol/version.h"
+#include "server.h"
+
+namespace {
+
+bool would_block() noexcept { return errno == EAGAIN || errno == EWOULDBLOCK; }
+
+// conn_listening: one client waits in the kernel's queue. Another one, if there is one, fires the event again.
+step accept_conn(conn& c) noexcept {
+  net::unique_fd client(accept4(c.sfd.get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
+  if (!client) {
+    // EAGAIN is no error: the client may have gone again between the event and here.
+    if (!would_block()) c.srv.trace.problem(c.sfd.get(), "accept()", errno);
+    return {conn_listening, true};
+  }
+  net::set_nodelay(client.get());
+  c.srv.trace.opened(client.get());
+  conn_new(c.srv, std::move(client), conn_read, EV_READ | EV_PERSIST);
+  return {conn_listening, true};
+}
+
+// "verbosity N": how much the server tells on stderr.
+step set_verbosity(conn& c, std::string_view level) noexcept {
+  unsigned n = 0;
+  const auto [end, error] = std::from_chars(level.data(), level.data() + level.size(), n);
+  if (error != std::errc{} || end != level.data() + level.size()) {
+    return out_string(c, "CLIENT_ERROR bad command line format");
+  }
+  c.srv.trace.set_verbosity(n);
+  return out_string(c, "OK");
+}
+
+// One command line, without its line end.
+step process_command(conn& c, std::string_view line) noexcept {
+  c.srv.trace.command(c.sfd.get(), line);
+  line.remove_prefix(std::min(line.find_first_not_of(' '), line.size()));
+  if (line == "quit") return go(conn_closing);
+  if (line == "version") return out_string(c, protocol::version_line);
+  if (line.starts_with("verbosity ")) return set_verbosity(c, line.substr(line.find(' ') + 1));
+  return out_string(c, "ERROR");
+}
+
+// A command, if the buffer holds a whole one. nullopt: it does not.
+std::optional<step> try_read_command(conn& c) {
+  const std::string_view input = c.rbuf.unread();
+  const auto end = protocol::find_line(input);
+  if (!end) {
+    if (protocol::may_grow_into_command(input)) return std::nullopt;
+    return go(conn_closing);
+  }
+  const step next = process_command(c, input.substr(0, end->line));
+  c.rbuf.consume(end->consumed);
+  return next;
+}
+
+// read() from the client. Like read(): how many bytes came, 0 at the end of the stream, -1 with errno.
+ssize_t receive(conn& c, std::span<char> room) noexcept {
+  const ssize_t res = read(c.sfd.get(), room.data(), room.size());
+  if (res > 0) c.srv.trace.bytes_in(c.sfd.get(), static_cast<std::size_t>(res));
+  return res;
+}
+
+// More bytes, if the network has some. nullopt: it has none now.
+std::optional<step> try_read_network(conn& c) {
+  const ssize_t res = receive(c, c.rbuf.room());
+  if (res > 0) {
+    c.rbuf.filled(static_cast<std::size_t>(res));
+    return go(conn_read);
+  }
+  if (res == -1 && would_block()) return std::nullopt;
+  // 0: the client will send no more. Any other error ends the connection too.
+  return go(conn_closing);
+}
+
+// conn_read: what is here goes first, then what the kernel has, and only then to sleep.
+step read_command(conn& c) {
+  if (const auto next = try_read_command(c)) return *next;
+  if (const auto next = try_read_network(c)) return *next;
+  return wait_for(c, EV_READ | EV_PERSIST, conn_read);
+}
+
+// Sends as much of `unsent` as the kernel takes now, and stays in the state.
+step write_some(conn& c, std::string_view& unsent) noexcept {
+  const ssize_t res = write(c.sfd.get(), unsent.data(), unsent.size());
+  if (res > 0) {
+    unsent.remove_prefix(static_cast<std::size_t>(res));
+    c.srv.trace.bytes_out(c.sfd.get(), static_cast<std::size_t>(res));
+    return go(c.state);
+  }
+  if (res == -1 && would_block()) return wait_for(c, EV_WRITE | EV_PERSIST, c.state);
+  return go(conn_closing);
+}
+
+// conn_write: the reply, then whatever write_and_go says.
+step write_reply(conn& c) noexcept {
+  if (!c.wcurr.empty()) return write_some(c, c.wcurr);
+  return go(c.write_and_go);
+}
+
+}  // namespace
+
+// On return the connection is armed, or gone.
+void drive_machine(conn& c) {
+  for (;;) {
+    step s{c.state};
+    switch (c.state) {
+      case conn_listening: s = accept_conn(c); break;
+      case conn_read: s = read_command(c); break;
+      case conn_write: s = write_reply(c); break;
+      case conn_closing: conn_close(c); return;
+    }
+    conn_set_state(c, s.next);
+    if (s.stop) return;
+  }
+}
+
+// Nothing may unwind through libevent's C frames: a client for whom memory runs out is closed, and the server goes on.
+void event_handler(evutil_socket_t, short, void* arg) noexcept {
+  conn& c = *static_cast<conn*>(arg);
+  try {
+    drive_machine(c);
+  } catch (const std::bad_alloc&) {
+    c.srv.trace.problem(c.sfd.get(), "out of memory");
+    conn_close(c);
+  }
+}

@@ -1,0 +1,61 @@
+// Setting up: the sockets, the event base, and a connection in conn_listening for each socket.
+#include "server.h"
+
+#include <cstdlib>
+#include <ctime>
+#include <iterator>
+#include <stdexcept>
+#include <utility>
+
+#include "common/net/sockets.h"
+#include "common/protocol/version.h"
+
+server::server(const ::settings& opts)
+    : settings(opts),
+      trace(opts.verbose),
+      store(storage_options(opts, {})),
+      env{store, commands, opts.flush_enabled, [this](unsigned level) { trace.set_verbosity(level); },
+          [this](std::string_view group, const storage::add_stat& add) { return process_stats(*this, group, add); }},
+      main_base(event_base_new()) {
+  if (!main_base) throw std::runtime_error("event_base_new: no event base");
+}
+
+std::vector<net::unique_fd> server_sockets(const settings& opts) {
+  std::vector<net::unique_fd> sockets;
+  if (opts.port == 0) return sockets;
+  const int port = opts.port > 0 ? opts.port : 0;
+  for (const std::string& interface : opts.inter.empty() ? std::vector<std::string>{""} : opts.inter) {
+    std::vector<net::unique_fd> more = net::listen_tcp(interface, port, opts.backlog);
+    std::move(more.begin(), more.end(), std::back_inserter(sockets));
+  }
+  return sockets;
+}
+
+void start_listening(server& srv, std::vector<net::unique_fd> sockets) {
+  std::vector<int> descriptors;
+  for (net::unique_fd& socket : sockets) {
+    const int sfd = descriptors.emplace_back(socket.get());
+    if (conn_new(srv, std::move(socket), conn_listening, EV_READ | EV_PERSIST) == nullptr) {
+      throw std::runtime_error("cannot listen for events on the listening socket");
+    }
+    srv.trace.listening(sfd);
+  }
+  if (const char* path = std::getenv("MEMCACHED_PORT_FILENAME")) net::write_port_file(path, descriptors);
+}
+
+bool process_stats(server& srv, std::string_view group, const storage::add_stat& add) {
+  if (group == "settings") {
+    add_settings_stats(add, srv.settings, srv.trace.verbosity());
+  } else if (group == "reset") {
+    srv.stats.reset();
+  } else if (group.empty()) {
+    add_process_stats(add, srv.stats, protocol::version, event_get_version(), std::time(nullptr));
+    add_connection_stats(add, srv.stats, srv.settings);
+    srv.commands.add_stats(add);
+    add_traffic_stats(add, srv.stats, srv.settings);
+    srv.store.add_general_stats(add);
+  } else {
+    return false;
+  }
+  return true;
+}

@@ -1,0 +1,63 @@
+"""What must hold, and the judgement. A bound that is loosened says why in its last column."""
+
+from dataclasses import dataclass
+
+CPU = "CPU per request, as a ratio to memcached's of the same run"
+INSTRUCTIONS = "user-space instructions a request"
+IDLE = "bytes of memory an idle connection"
+SOAK = "bytes of growth under load, once warm"
+
+FLAT = 256 * 1024
+
+
+@dataclass(frozen=True)
+class Bound:
+    chapter: str  # its number, or '*' for every chapter that can do the workload
+    measure: str
+    workload: str  # with @connections; '' where the measure has its own
+    limit: float
+    reason: str
+
+
+BOUNDS = (
+    Bound("05", CPU, "set@50", 1.10, "a get takes three writes before 07, a set takes one as everywhere"),
+    Bound("05", INSTRUCTIONS, "get", 2470, "1.4.25's own count, which its descendants must not fall behind"),
+    Bound("05", INSTRUCTIONS, "get32", 1740, "the same"),
+    Bound("12", CPU, "get@50", 1.10, "1.4.25's network layer, beside its successor"),
+    Bound("12", CPU, "set@50", 1.10, "the same"),
+    Bound("12", CPU, "mix@50", 1.10, "the same"),
+    Bound("12", CPU, "get32@50", 1.15, "both send a reply at a time"),
+    Bound("12", CPU, "get100@50", 1.00, "one sendmsg for all items; 1.4.25 takes 0.75 of what 1.6.18 does"),
+    Bound("12", CPU, "connect@50", 1.00, "1.4.25 takes 0.85 of what 1.6.18 does"),
+    Bound("15", CPU, "get@50", 1.10, "what is new must not cost those who do not use it"),
+    Bound("15", CPU, "get32@50", 0.40, "one sendmsg for the replies of a pipeline; 1.6.18 has not got it yet for gets"),
+    Bound("15", CPU, "set32@50", 1.15, "1.6.18 has it for short replies"),
+    Bound("12", INSTRUCTIONS, "get", 2470, "1.4.25's own count"),
+    Bound("12", INSTRUCTIONS, "get32", 1740, "1.4.25's own count"),
+    Bound("12", IDLE, "idle@1000", 11_250, "1.4.25's own figure"),
+    Bound("15", IDLE, "idle@1000", 1_500, "buffers are lent: 1.6.18 takes about 660"),
+    Bound("*", SOAK, "", FLAT, "memory is flat"),
+)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    server: str
+    bound: Bound
+    value: float  # None: could not be measured, which counts as missed
+
+    @property
+    def met(self):
+        return self.value is not None and self.value <= self.bound.limit
+
+    def __str__(self):
+        value = "not measured" if self.value is None else f"{self.value:,.2f}"
+        what = f"{self.bound.workload or 'soak'}: {self.bound.measure}"
+        return f"{'met   ' if self.met else 'MISSED'}  {self.server}  {what}: {value}, at most {self.bound.limit:,.2f}"
+
+
+def of(program, bounds=BOUNDS):
+    """Those that this chapter must hold."""
+    own = [b for b in bounds if b.chapter == program.name.split("-")[0]]
+    every = [b for b in bounds if b.chapter == "*" and "store" in program.capabilities and program.name[:2].isdigit()]
+    return own + every

@@ -1,0 +1,95 @@
+"""Draws what each chapter buys: the server's CPU time a request. A panel a workload, a bar a chapter, memcached as the line."""
+
+from html import escape
+
+from report import REFERENCE
+from workloads import find
+
+CHARTED = "line get get32 set32 get100 connect".split()
+
+WIDTH = 960
+MARGIN = 24
+GUTTER = 32
+LABEL = 132  # of a bar, to its left
+VALUE = 60  # in a column at the right of a panel
+BAR, STEP = 12, 18
+HEADING = 30  # of a panel
+COLUMNS = 2
+
+STYLE = """
+  text { font: 12px ui-sans-serif, system-ui, sans-serif; fill: #6b7280 }
+  .title { font-size: 18px; font-weight: 600 }
+  .panel { font-size: 13px; font-weight: 600 }
+  .value { font-variant-numeric: tabular-nums }
+  .ours { fill: #3b82c4 }
+  .theirs { fill: #9ca3af }
+  .spread { stroke: #6b7280; stroke-width: 1 }
+  .reference { stroke: #d97706; stroke-width: 1.5; stroke-dasharray: 4 3 }
+  @media (prefers-color-scheme: dark) {
+    text { fill: #a3abb8 }
+    .ours { fill: #5ea3e6 }
+    .theirs { fill: #6b7280 }
+    .spread { stroke: #cbd2dc }
+    .reference { stroke: #f0a94b }
+  }
+"""
+
+
+def draw(figures, description):
+    """The whole picture as SVG; its background is whatever it lies on."""
+    panels = [label for label in (find(name).label for name in CHARTED) if label in figures.workloads]
+    width = (WIDTH - 2 * MARGIN - (COLUMNS - 1) * GUTTER) / COLUMNS
+    top = 78
+    parts = []
+    for start in range(0, len(panels), COLUMNS):
+        row = panels[start : start + COLUMNS]
+        for column, label in enumerate(row):
+            parts += _panel(figures, label, MARGIN + column * (width + GUTTER), top, width)
+        top += HEADING + STEP * max(len(_servers(figures, label)) for label in row) + 20
+    said = ("cpu", "kernel", "compiler", "memcached", "date", "revision")
+    where = ", ".join(description[key] for key in said if description.get(key, "-") != "-")
+    top += 8
+    parts.append(_text(MARGIN, top, where, "note"))
+    height = top + 16
+    head = (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" height="{height}" role="img">\n'
+        f"<title>CPU time of the server per request, chapter by chapter</title>\n<style>{STYLE}</style>"
+    )
+    subtitle = "CPU time of the server per request, all its threads, in µs. Dashed: memcached. Thin: smallest to largest round."
+    intro = [_text(MARGIN, 32, "What each chapter buys", "title"), _text(MARGIN, 54, subtitle, "note")]
+    return "\n".join([head, *intro, *parts, "</svg>\n"])
+
+
+def _servers(figures, label):
+    return [server for server in figures.servers if figures.values(server, label, "cpu_per_request")]
+
+
+def _panel(figures, label, left, top, width):
+    workload = find(label)
+    servers = _servers(figures, label)
+    scale = (width - LABEL - VALUE) / max(max(figures.values(s, label, "cpu_per_request")) for s in servers)
+    zero = left + LABEL
+    yield _text(left, top + 16, workload.title, "panel")
+    y = top + HEADING
+    for server in servers:
+        values = figures.values(server, label, "cpu_per_request")
+        middle = figures.middle(server, label, "cpu_per_request")
+        center = y + BAR / 2
+        yield _text(zero - 8, y + BAR - 2, server, "name", "end")
+        whose = "theirs" if server == REFERENCE else "ours"
+        yield f'<rect class="{whose}" x="{zero:.1f}" y="{y}" width="{middle * scale:.1f}" height="{BAR}" rx="2"/>'
+        yield _line("spread", zero + min(values) * scale, center, zero + max(values) * scale, center)
+        yield _text(left + width, y + BAR - 2, f"{middle / 1000:.2f}", "value", "end")
+        y += STEP
+    reference = figures.middle(REFERENCE, label, "cpu_per_request")
+    if reference is not None:
+        x = zero + reference * scale
+        yield _line("reference", x, top + HEADING - 4, x, y - STEP + BAR + 4)
+
+
+def _text(x, y, words, kind, anchor="start"):
+    return f'<text class="{kind}" x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(words)}</text>'
+
+
+def _line(kind, x1, y1, x2, y2):
+    return f'<line class="{kind}" x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}"/>'

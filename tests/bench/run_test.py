@@ -1,0 +1,335 @@
+#!/usr/bin/env python3
+"""Tests of the measuring tools: is a wrong byte seen, do the figures say what was measured, does everything stop.
+
+    run_test.py [LOAD]     the load generator to test (build/tests/bench/load)
+"""
+
+import contextlib
+import os
+import pathlib
+import signal
+import socket
+import socketserver
+import subprocess
+import sys
+import tempfile
+import threading
+import unittest
+import xml.etree.ElementTree as xml
+
+import bounds
+import chart
+import report
+import servers
+import soak
+import workloads
+from workloads import Sample
+
+HERE = pathlib.Path(__file__).resolve().parent
+LOAD = servers.HOUSE / "build" / "tests" / "bench" / "load"
+MEMCACHED = servers.foreign("memcached", "/usr/bin/memcached")
+
+
+class Connection(socketserver.StreamRequestHandler):
+    """Just enough memcached; what the server's `spoil` makes of a reply is what is sent."""
+
+    disable_nagle_algorithm = True
+
+    def handle(self):
+        while words := self.rfile.readline().split():
+            if words[0] == b"version":
+                reply = b"VERSION 1.2.3\r\n"
+            elif words[0] == b"set":
+                self.server.values[words[1]] = self.rfile.read(int(words[4]) + 2)
+                reply = b"STORED\r\n"
+            else:
+                found = ((key, self.server.values[key]) for key in words[1:])
+                reply = b"".join(b"VALUE %s 0 %d\r\n%s" % (key, len(data) - 2, data) for key, data in found) + b"END\r\n"
+            spoilt = self.server.spoil(self.server.replies, reply)
+            self.server.replies += 1
+            if spoilt is None:
+                return
+            with contextlib.suppress(ConnectionError):
+                for piece in spoilt:
+                    self.wfile.write(piece)
+
+
+class FakeMemcached(socketserver.ThreadingTCPServer):
+    """A context. `spoil(number, reply)` gives the pieces to send, or None to close."""
+
+    daemon_threads = True
+
+    def __init__(self, spoil=lambda number, reply: [reply]):
+        super().__init__(("127.0.0.1", 0), Connection)
+        self.spoil = spoil
+        self.values = {}
+        self.replies = 0
+        self.thread = threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.01})
+        self.thread.start()
+
+    def handle_error(self, *_):
+        """A load that found its wrong byte is gone; that is what it should do."""
+
+    def __exit__(self, *problem):
+        self.shutdown()
+        self.thread.join()
+        super().__exit__(*problem)
+
+
+def load(port, *arguments):
+    command = [LOAD, f"--port={port}", "--keys=20", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+
+def fill(port):
+    return load(port, "--command=fill", "--connections=1")
+
+
+class LoadSeesEveryByte(unittest.TestCase):
+    ONE = ("--connections=1", "--requests=10")
+
+    def run_against(self, spoil, *arguments):
+        """`spoil` begins with the replies after the fill, counted from 0."""
+        with FakeMemcached() as server:
+            port = server.server_address[1]
+            self.assertEqual(fill(port).returncode, 0)
+            server.replies = 0
+            server.spoil = spoil
+            return load(port, *arguments)
+
+    def test_good_replies_pass(self):
+        for arguments in (
+            ("--command=get",),
+            ("--command=set",),
+            ("--command=mix",),
+            ("--command=version",),
+            ("--command=get", "--pipeline=32"),
+            ("--command=get", "--keys-per-get=7"),
+            ("--command=get", "--reconnect"),
+        ):
+            with self.subTest(arguments):
+                done = self.run_against(lambda _, reply: [reply], *arguments, "--connections=3", "--requests=100")
+                self.assertEqual((done.returncode, done.stderr), (0, ""))
+                self.assertIn('"requests": 100,', done.stdout)
+
+    def test_replies_may_come_a_byte_at_a_time(self):
+        done = self.run_against(lambda _, reply: [bytes([byte]) for byte in reply], *self.ONE, "--command=get")
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+
+    def test_any_flipped_byte_is_seen(self):
+        reply_size = len("VALUE key-00000000 0 100\r\n") + 100 + len("\r\nEND\r\n")
+        for position in (0, 6, 17, 19, 25, 26, 27, 80, 125, 126, reply_size - 5, reply_size - 1):
+            with self.subTest(position):
+
+                def flip(number, reply, position=position):
+                    wrong = bytes([reply[position] ^ 1])
+                    return [reply if number != 6 else reply[:position] + wrong + reply[position + 1 :]]
+
+                done = self.run_against(flip, *self.ONE, "--command=get")
+                self.assertEqual(done.returncode, 1)
+                self.assertIn("after 6 good replies: expected", done.stderr)
+
+    def test_a_flipped_byte_is_seen_in_the_last_value_of_many(self):
+        done = self.run_against(lambda _, r: [r[:-8] + b"?" + r[-7:]], *self.ONE, "--command=get", "--keys-per-get=7")
+        self.assertEqual(done.returncode, 1)
+
+    def test_a_wrong_short_reply_is_seen(self):
+        for command, wrong in (("set", b"STORES\r\n"), ("version", b"VERSION 1.2.4\r\n")):
+            with self.subTest(command):
+                done = self.run_against(lambda n, r, w=wrong: [w if n == 5 else r], *self.ONE, f"--command={command}")
+                self.assertEqual(done.returncode, 1)
+                self.assertIn("expected", done.stderr)
+
+    def test_too_much_is_seen(self):
+        done = self.run_against(lambda n, r: [r + b"\r\n" if n == 9 else r], *self.ONE, "--command=get")
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("more than the reply", done.stderr)
+
+    def test_a_closed_connection_is_seen(self):
+        done = self.run_against(lambda n, r: None if n == 4 else [r], *self.ONE, "--command=get")
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("closed the connection", done.stderr)
+
+    def test_nobody_there(self):
+        with socket.create_server(("127.0.0.1", 0)) as was:
+            port = was.getsockname()[1]
+        done = load(port, *self.ONE)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("Connection refused", done.stderr)
+
+    def test_bad_arguments(self):
+        for bad in ("--command=delete", "--seconds=x", "--connections=0", "--nonsense", "left-over"):
+            with self.subTest(bad):
+                self.assertEqual(load(1, bad).returncode, 64)
+
+    def test_a_wrong_reply_ends_the_run(self):
+        with FakeMemcached(lambda _, reply: [reply.replace(b"D", b"d")]) as fake:
+            with self.assertRaisesRegex(servers.Failure, "memcached: load: connection 0, after 0 good replies"):
+                workloads.Bench(LOAD, servers.cores()[1]).fill(StubServer(fake))
+
+
+class StubServer:
+    """What Bench needs of a server."""
+
+    program = MEMCACHED
+
+    def __init__(self, fake):
+        self.port = fake.server_address[1]
+
+    @staticmethod
+    def usage():
+        return servers.Usage(0, 0)
+
+
+def samples_of(server, cpu, workload="get@50", **figures):
+    """A sample a round, that took so many nanoseconds a request."""
+    figures |= {"requests": 10, "seconds": 0.5}
+    return [Sample(server, workload, n, cpu_ns=10 * ns, **figures) for n, ns in enumerate(cpu, 1)]
+
+
+class Figures(unittest.TestCase):
+    def setUp(self):
+        self.samples = samples_of("03-mwrite", [60, 30, 20]) + samples_of("memcached", [40, 30, 10])
+        self.figures = report.Figures(self.samples)
+
+    def test_a_sample_divides_by_its_requests(self):
+        self.assertEqual(self.samples[0].cpu_per_request, 60)
+        self.assertEqual(self.samples[0].per_second, 20)
+
+    def test_ratio_is_taken_within_a_round(self):
+        # Of the medians it would be 30 / 30.
+        self.assertEqual(self.figures.ratio("03-mwrite", "get@50", "cpu_per_request"), 1.5)
+
+    def test_no_reference_no_ratio(self):
+        alone = report.Figures(samples_of("03-mwrite", [60]))
+        self.assertIsNone(alone.ratio("03-mwrite", "get@50", "cpu_per_request"))
+
+    def test_table(self):
+        text = report.table(self.figures)
+        self.assertIn("get, one at a time, 50 connections", text)
+        self.assertRegex(text, r"03-mwrite .* 30 \(20…60\) .* 1\.50\n")
+
+    def test_a_disturbed_run_says_so(self):
+        disturbed = report.Figures(samples_of("memcached", [40], waited_ns=100_000_000))
+        self.assertIn("for up to 20% of the time", report.table(disturbed))
+        self.assertNotIn("!", report.table(self.figures))
+
+    def test_csv_comes_back(self):
+        with tempfile.TemporaryDirectory() as directory:
+            path = pathlib.Path(directory) / "samples.csv"
+            report.write_csv(path, {"cpu": "one, with a comma: and a colon"}, self.samples)
+            self.assertEqual(report.read_csv(path), ({"cpu": "one, with a comma: and a colon"}, self.samples))
+
+    def test_chart_has_a_bar_a_server_and_a_line_for_memcached(self):
+        root = xml.fromstring(chart.draw(self.figures, {"cpu": "A & B"}))
+        tag = "{http://www.w3.org/2000/svg}"
+        bars = [float(bar.get("width")) for bar in root.iter(tag + "rect")]
+        self.assertEqual(len(bars), 2)
+        self.assertAlmostEqual(bars[0], bars[1], places=1)  # medians 30 and 30
+        self.assertEqual([line.get("class") for line in root.iter(tag + "line")].count("reference"), 1)
+
+
+class Bounds(unittest.TestCase):
+    RATIO = bounds.Bound("03", bounds.CPU, "get@50", 1.10, "")
+
+    def test_verdicts(self):
+        self.assertTrue(bounds.Verdict("03-mwrite", self.RATIO, 1.10).met)
+        self.assertFalse(bounds.Verdict("03-mwrite", self.RATIO, 1.11).met)
+        self.assertFalse(bounds.Verdict("03-mwrite", self.RATIO, None).met)
+
+    def test_whose(self):
+        everybody = bounds.Bound("*", bounds.SOAK, "", 1, "")
+        table = (self.RATIO, everybody)
+        chapter = servers.Program("03-mwrite", pathlib.Path("x"), "p", frozenset({"store"}))
+        self.assertEqual(bounds.of(chapter, table), [self.RATIO, everybody])
+        self.assertEqual(bounds.of(MEMCACHED, table), [])
+
+    def test_every_bound_names_a_workload(self):
+        for bound in bounds.BOUNDS:
+            if bound.workload:
+                workloads.find(bound.workload)
+
+    def test_growth_counts_from_the_warm_server(self):
+        curve = [100, 200, 300, 400, 500, 500] + [500] * 14
+        self.assertEqual(soak.growth(curve), 0)
+        self.assertEqual(soak.growth([*curve, 507]), 7)
+        self.assertEqual(soak.growth([*curve, 507, 500]), 7)
+
+
+class Choosing(unittest.TestCase):
+    def test_connections(self):
+        self.assertEqual(workloads.find("get@1000").connections, 1000)
+        self.assertEqual(workloads.find("get").label, "get@50")
+        for bad in ("gett", "get@", "get@x"):
+            with self.subTest(bad), self.assertRaises(servers.Failure):
+                workloads.find(bad)
+
+    def test_standard_names_exist(self):
+        for name in (*workloads.STANDARD, *workloads.QUICK, *chart.CHARTED, *soak.MIXED):
+            workloads.find(name)
+
+    def test_only_flags_that_the_program_takes(self):
+        command = servers.Program("01-x", pathlib.Path("01-x"), "plc", frozenset(), ("-v",)).command()
+        self.assertEqual(command, ["01-x", "-p", "-1", "-l", "127.0.0.1", "-c", "2048", "-v"])
+
+    def test_chapter_by_number_and_with_arguments(self):
+        self.assertEqual(servers.find("1", "build").name, "01-event-loop")
+        self.assertEqual(servers.find("01 -v -b 5", "build").extra, ("-v", "-b", "5"))
+        with self.assertRaises(servers.Failure):
+            servers.find("no-such-chapter", "build")
+
+
+@unittest.skipUnless(MEMCACHED.path.exists(), "memcached is not installed")
+class WithMemcached(unittest.TestCase):
+    def setUp(self):
+        self.build = pathlib.Path(self.enterContext(tempfile.TemporaryDirectory()))
+        (self.build / "tests" / "bench").mkdir(parents=True)
+        (self.build / "tests" / "bench" / "load").symlink_to(LOAD)
+        self.command = [sys.executable, HERE / "run", "--no-build", f"--build={self.build}", "memcached", "memcached"]
+
+    def test_a_server_that_does_not_start_says_why(self):
+        program = servers.find("memcached --bogus", self.build)
+        with self.assertRaisesRegex(servers.Failure, "bogus"), servers.running(program, servers.cores()[0]):
+            pass
+
+    def test_cpu_is_charged_to_the_server(self):
+        with servers.running(MEMCACHED, servers.cores()[0]) as server:
+            before = server.usage()
+            bench = workloads.Bench(LOAD, servers.cores()[1])
+            bench.fill(server)
+            used = (server.usage() - before).ran
+            self.assertGreater(used, bench.keys * 100)  # nobody stores a value in 0.1 µs
+            self.assertLess(used, bench.keys * 1_000_000)
+
+    def test_a_run(self):
+        done = subprocess.run(
+            [*self.command, "--workload=get,get32,connect,idle@200", "--requests=2000", "--repeats=2"],
+            capture_output=True,
+            text=True,
+            timeout=100,
+            check=False,
+        )
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn("memcached #2", done.stdout)
+        _, samples = report.read_csv(self.build / "bench.csv")
+        self.assertEqual(len(samples), 4 * 2 * 2)
+        self.assertEqual({s.requests for s in samples if s.workload == "get@50"}, {2000})
+
+    def test_ctrl_c_stops_everything(self):
+        command = [*self.command, "--workload=get", "--seconds=60"]
+        with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as run:
+            self.assertIn("[1/", run.stderr.readline())
+            # The servers have started; the generator may or may not be there yet.
+            children = pathlib.Path(f"/proc/{run.pid}/task/{run.pid}/children").read_text().split()
+            self.assertGreaterEqual(len(children), 2)
+            run.send_signal(signal.SIGINT)
+            self.assertEqual(run.wait(20), 130)
+            self.assertIn("stopped", run.stderr.read())
+        for child in children:
+            self.assertFalse(os.path.exists(f"/proc/{child}"), "a child is left")
+
+
+if __name__ == "__main__":
+    if len(sys.argv) > 1 and os.access(sys.argv[1], os.X_OK):
+        LOAD = pathlib.Path(sys.argv.pop(1)).resolve()
+    unittest.main()

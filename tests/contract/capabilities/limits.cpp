@@ -1,0 +1,105 @@
+// limits: -I, -m and -M hold, and what the server gives up for them is the oldest.
+#include <doctest/doctest.h>
+
+#include <string>
+
+#include "tests/contract/harness/client.h"
+#include "tests/contract/harness/server_process.h"
+#include "tests/contract/harness/statistics.h"
+#include "tests/contract/harness/target.h"
+
+namespace contract {
+namespace {
+
+constexpr std::size_t mebibyte = 1024 * 1024;
+
+std::string set_command(const std::string& key, std::size_t length) {
+  return "set " + key + " 0 0 " + std::to_string(length) + "\r\n" + std::string(length, 'x');
+}
+
+bool has(client& c, const std::string& key) {
+  c.send("get " + key + "\r\n");
+  return c.receive_until("END\r\n") != "END\r\n";
+}
+
+std::string name(std::size_t n) { return "key" + std::to_string(n); }
+
+// Sets until it is refused. How many went in; `most` if it never was.
+std::size_t fill(const server_process& server, std::size_t most, std::size_t length, std::string& refusal) {
+  client c{server};
+  for (std::size_t n = 0; n < most; ++n) {
+    refusal = c.ask(set_command(name(n), length));
+    if (refusal != "STORED\r\n") return n;
+  }
+  return most;
+}
+
+}  // namespace
+
+TEST_SUITE("limits") {
+  TEST_CASE("a larger -I takes larger values, up to itself") {
+    const server_process server{{"-I", "2m"}};
+    client c{server};
+    CHECK(c.ask(set_command("a", 1'500'000)) == "STORED\r\n");
+    CHECK(has(c, "a"));
+    client second{server};
+    CHECK(second.ask(set_command("b", 2 * mebibyte)) == "SERVER_ERROR object too large for cache\r\n");
+  }
+
+  TEST_CASE("without -I, a mebibyte is too large") {
+    const server_process server;
+    client c{server};
+    CHECK(c.ask(set_command("a", 1'048'000)) == "STORED\r\n");
+    CHECK(c.ask(set_command("b", mebibyte)) == "SERVER_ERROR object too large for cache\r\n");
+  }
+
+  TEST_CASE("beyond -m, the oldest go and the newest stay") {
+    const server_process server{{"-m", "8"}};
+    client c{server};
+    constexpr std::size_t items = 8'000;
+    constexpr std::size_t length = 10'000;
+    for (std::size_t n = 0; n < items; ++n) {
+      c.send("set " + name(n) + " 0 0 " + std::to_string(length) + " noreply\r\n" + std::string(length, 'x') + "\r\n");
+    }
+    CHECK(has(c, name(items - 1)));
+    CHECK(has(c, name(items - 20)));
+    CHECK_FALSE(has(c, name(0)));
+    CHECK_FALSE(has(c, name(items / 2)));
+
+    const statistics stats{c};
+    CHECK(stats.number("curr_items") * static_cast<long long>(length) < static_cast<long long>(10 * mebibyte));
+    CHECK(stats.number("curr_items") > 300);
+    CHECK(stats.number("evictions") == static_cast<long long>(items) - stats.number("curr_items"));
+    CHECK(stats.number("total_items") == items);
+    // 80 MB went in. What it may weigh: -m, the program, and its tables.
+    CHECK(server.rss_bytes() < (under_test().sanitized ? 200 : 40) * mebibyte);
+  }
+
+  TEST_CASE("what is read stays longer") {
+    const server_process server{{"-m", "8"}};
+    client c{server};
+    CHECK(c.ask(set_command("favourite", 10'000)) == "STORED\r\n");
+    for (std::size_t n = 0; n < 300; ++n) REQUIRE(c.ask(set_command(name(n), 10'000)) == "STORED\r\n");
+    CHECK(has(c, "favourite"));
+  }
+
+  TEST_CASE("with -M, a full server says so, and takes more once something is deleted") {
+    const server_process server{{"-M", "-m", "8"}};
+    std::string refusal;
+    const std::size_t stored = fill(server, 2'000, 10'000, refusal);
+    CHECK(refusal == "SERVER_ERROR out of memory storing object\r\n");
+    CHECK(stored > 300);
+    CHECK(stored < 1'000);
+    client c{server};
+    CHECK(has(c, name(0)));
+    CHECK(has(c, name(stored - 1)));
+    CHECK(statistics{c}.number("evictions") == 0);
+    CHECK(c.ask("delete " + name(0)) == "DELETED\r\n");
+    CHECK(c.ask(set_command("new", 10'000)) == "STORED\r\n");
+    CHECK(has(c, "new"));
+    client second{server};
+    CHECK(second.ask(set_command("newer", 10'000)) == "SERVER_ERROR out of memory storing object\r\n");
+  }
+}
+
+}  // namespace contract
