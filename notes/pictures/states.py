@@ -29,6 +29,7 @@ PLACES = {
 DETOURS = {
     ("conn_mwrite", "conn_closing"): "M617 72 377 356",
     ("conn_new_cmd", "conn_closing"): "M470 64 C535 130 525 280 430 356",
+    ("conn_nread", "conn_mwrite"): "M170 348 C350 270 505 200 626 72",
     ("conn_nread", "conn_new_cmd"): "M160 348 C240 280 255 170 290 64",
 }
 BOX, LINE, SPLIT = 180, 17, 25  # a box's width, the height of a line of its text, and the letters in it

@@ -49,19 +49,21 @@ std::vector<conversation_in_pieces> conversations() {
 }
 
 std::vector<golden> goldens() {
-  const std::vector<std::string_view> part_one{"01-event-loop", "02-nread", "03-mwrite", "04-swallow",
-                                               "05-memcached-1.0"};
-  const std::vector<std::string_view> storing(part_one.begin() + 1, part_one.end());
+  const std::vector<std::string_view> one_read_state{"01-event-loop", "02-nread",         "03-mwrite",
+                                                     "04-swallow",    "05-memcached-1.0", "06-worker-pool"};
+  const std::vector<std::string_view> with_threads{"07-new-states", "08-conn-handoff",    "09-item-locks",
+                                                   "10-transports", "11-binary-protocol", "12-maxconns"};
+  const std::vector<std::string_view> storing(one_read_state.begin() + 1, one_read_state.end());
   const std::vector<std::string_view> copying{"02-nread"};
-  const std::vector<std::string_view> straight_from_items(part_one.begin() + 2, part_one.end());
-  const std::vector<std::string_view> swallowing(part_one.begin() + 3, part_one.end());
+  const std::vector<std::string_view> straight_from_items(one_read_state.begin() + 2, one_read_state.end());
+  const std::vector<std::string_view> swallowing(one_read_state.begin() + 3, one_read_state.end());
   return {
-      {part_one, "quit", "conn_read conn_closing"},
-      {part_one, "version", "conn_read conn_write conn_read conn_closing"},
-      {part_one, "version in pieces", "conn_read conn_write conn_read conn_closing"},
-      {part_one, "an error between two versions",
+      {one_read_state, "quit", "conn_read conn_closing"},
+      {one_read_state, "version", "conn_read conn_write conn_read conn_closing"},
+      {one_read_state, "version in pieces", "conn_read conn_write conn_read conn_closing"},
+      {one_read_state, "an error between two versions",
        "conn_read conn_write conn_read conn_write conn_read conn_write conn_read conn_closing"},
-      {part_one, "a line without end", "conn_read conn_closing"},
+      {one_read_state, "a line without end", "conn_read conn_closing"},
       {storing, "set", "conn_read conn_nread conn_write conn_read conn_closing"},
       {storing, "set in pieces", "conn_read conn_nread conn_write conn_read conn_closing"},
       {storing, "set, silent", "conn_read conn_nread conn_read conn_closing"},
@@ -76,6 +78,42 @@ std::vector<golden> goldens() {
        "conn_read conn_nread conn_write conn_read conn_nread conn_write conn_read conn_mwrite conn_write conn_read "
        "conn_closing"},
       {swallowing, "a value refused", "conn_read conn_write conn_swallow conn_read conn_closing"},
+      {with_threads, "quit", "conn_new_cmd conn_waiting conn_read conn_parse_cmd conn_closing conn_closed"},
+      {with_threads, "version",
+       "conn_new_cmd conn_waiting conn_read conn_parse_cmd conn_write conn_new_cmd conn_waiting "
+       "conn_read conn_parse_cmd conn_closing conn_closed"},
+      {with_threads, "version in pieces",
+       "conn_new_cmd conn_waiting conn_read conn_parse_cmd conn_waiting conn_read conn_parse_cmd "
+       "conn_waiting conn_read conn_parse_cmd conn_write conn_new_cmd conn_parse_cmd conn_waiting "
+       "conn_read conn_parse_cmd conn_closing conn_closed"},
+      {with_threads, "an error between two versions",
+       "conn_new_cmd conn_waiting conn_read conn_parse_cmd conn_write conn_new_cmd conn_parse_cmd "
+       "conn_write conn_new_cmd conn_parse_cmd conn_write conn_new_cmd conn_parse_cmd conn_closing "
+       "conn_closed"},
+      {with_threads, "a line without end",
+       "conn_new_cmd conn_waiting conn_read conn_parse_cmd conn_closing conn_closed"},
+      {with_threads, "set",
+       "conn_new_cmd conn_waiting conn_read conn_parse_cmd conn_nread conn_write conn_new_cmd "
+       "conn_waiting conn_read conn_parse_cmd conn_closing conn_closed"},
+      {with_threads, "set in pieces",
+       "conn_new_cmd conn_waiting conn_read conn_parse_cmd conn_nread conn_write conn_new_cmd "
+       "conn_waiting conn_read conn_parse_cmd conn_closing conn_closed"},
+      {with_threads, "set, silent",
+       "conn_new_cmd conn_waiting conn_read conn_parse_cmd conn_nread conn_new_cmd conn_waiting "
+       "conn_read conn_parse_cmd conn_closing conn_closed"},
+      {with_threads, "get of what is not there",
+       "conn_new_cmd conn_waiting conn_read conn_parse_cmd conn_mwrite conn_new_cmd conn_waiting "
+       "conn_read conn_parse_cmd conn_closing conn_closed"},
+      {with_threads, "set and get",
+       "conn_new_cmd conn_waiting conn_read conn_parse_cmd conn_nread conn_write conn_new_cmd "
+       "conn_parse_cmd conn_mwrite conn_new_cmd conn_parse_cmd conn_closing conn_closed"},
+      {with_threads, "get of two",
+       "conn_new_cmd conn_waiting conn_read conn_parse_cmd conn_nread conn_write conn_new_cmd "
+       "conn_parse_cmd conn_nread conn_write conn_new_cmd conn_waiting conn_read conn_parse_cmd "
+       "conn_mwrite conn_new_cmd conn_waiting conn_read conn_parse_cmd conn_closing conn_closed"},
+      {with_threads, "a value refused",
+       "conn_new_cmd conn_waiting conn_read conn_parse_cmd conn_write conn_swallow conn_new_cmd "
+       "conn_waiting conn_read conn_parse_cmd conn_closing conn_closed"},
   };
 }
 

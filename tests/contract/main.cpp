@@ -4,7 +4,8 @@
 //            [--connects=N] [doctest's own options]
 //
 // Each test suite bears the name of the capability that it needs. So also a memcached can be put to the test:
-//   contract --server=/usr/bin/memcached --arg=-u --arg=nobody --udp --capabilities=line,store,…
+//   contract --server=/usr/bin/memcached --arg=-u --arg=nobody --udp --capabilities=line,store,… -tce='*get without
+//   end'
 #define DOCTEST_CONFIG_IMPLEMENT
 #include <doctest/doctest.h>
 

@@ -258,7 +258,7 @@ TEST_CASE("decode_binary_header") {
   CHECK(header->cas == 0x1011121314151697);
   CHECK(header->extras_and_key_size() == 0x0207);
   CHECK(header->value_size() == 0x08090a0b - 0x0207);
-  for (const std::uint64_t magic : {0x00, 0x67, 0x7f, 0x81, 0xff}) {
+  for (const std::uint64_t magic : {0x00u, 0x67u, 0x7fu, 0x81u, 0xffu}) {
     CHECK_FALSE(decode(wire(magic, 1) + std::string(23, '\0')));
   }
 }

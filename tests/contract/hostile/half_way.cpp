@@ -103,17 +103,22 @@ TEST_SUITE("line") {
 
   TEST_CASE("hostile: lines without end") {
     const server_process server;
-    const std::size_t before = server.rss_bytes();
     for (const std::string_view begin : {"", "version ", "set ", "get", "gets", "  "}) {
       CAPTURE(begin);
       client c{server};
       c.send(std::string{begin} + std::string(100'000, 'x'));
       REQUIRE(c.receive_rest() == "");
     }
-    // A line that begins like a get may be long, but the server's memory is finite.
+    CHECK(client{server}.ask("version").starts_with("VERSION "));
+  }
+
+  // A line that begins like a get may be long, but the server's memory is finite. memcached, to this day, takes it all.
+  TEST_CASE("hostile: a get without end") {
+    const server_process server;
+    const std::size_t before = server.rss_bytes();
     client c{server};
     c.send("get ");
-    for (int i = 0; i < 200; ++i) c.send(std::string(249, 'x') + " " + std::string(99'750, ' '));
+    for (int i = 0; i < 2'000; ++i) c.send(std::string(249, 'x') + " " + std::string(99'750, ' '));
     CHECK(client{server}.ask("version").starts_with("VERSION "));
     CHECK(server.rss_bytes() < before + (under_test().sanitized ? 128 : 64) * 1024 * 1024);
   }
@@ -152,6 +157,9 @@ TEST_SUITE("store") {
     for (int n = 0; n < 400; ++n) {
       REQUIRE(c.ask("set new" + std::to_string(n) + " 0 0 100000\r\n" + std::string(100'000, 'x')) == "STORED\r\n");
     }
+    // Of 64 MiB they take up some 50: if the first had to go, the room it needed is still held for somebody who has
+    // left.
+    CHECK(c.ask("get new0") == "VALUE new0 0 100000\r\n");
   }
 }
 

@@ -1,0 +1,266 @@
+// The state machine. An event says that a socket is ready; the connection's state says what to do about it.
+//
+//     libevent -> event_handler -> drive_machine -> one function a state -> the next state, or back to libevent
+//
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdint>
+#include <cstring>
+#include <new>
+#include <optional>
+#include <span>
+#include <string>
+#include <utility>
+
+#include "common/net/sockets.h"
+#include "common/protocol/text.h"
+#include "server.h"
+
+namespace {
+
+bool would_block() noexcept { return errno == EAGAIN || errno == EWOULDBLOCK; }
+
+// conn_listening: accept until the kernel's queue is empty, which is when it says EAGAIN.
+step accept_conn(conn& c) noexcept {
+  net::unique_fd client(accept4(c.sfd.get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
+  if (!client) {
+    if (!would_block()) c.srv.trace.problem(c.sfd.get(), "accept()", errno);
+    return {conn_listening, true};
+  }
+  if (!c.srv.settings.nagle) net::set_nodelay(client.get());
+  c.srv.trace.opened(client.get());
+  dispatch_conn_new(c.srv, std::move(client));
+  return go(conn_listening);
+}
+
+// The line "VALUE <key> <flags> <bytes>", and for gets the item's cas number before its end.
+void append_header(std::string& text, const storage::item& it, bool with_cas) {
+  text.append("VALUE ").append(it.key_and_suffix());
+  if (!with_cas) return;
+  text.resize(text.size() - 2);
+  text.append(" ").append(std::to_string(it.cas)).append("\r\n");
+}
+
+// "get": ilist holds what was found, each item by a reference of its own.
+step send_items_found(conn& c, bool with_cas) noexcept {
+  c.icurr = 0;
+  c.ipart = iparts::header;
+  c.with_cas = with_cas;
+  return go(conn_mwrite);
+}
+
+// "set" and its kin: the item is there, its value is still on its way.
+step await_value(conn& c, protocol::outcome& asked) noexcept {
+  c.item = std::move(asked.item);
+  c.ritem = c.item->data().data();
+  c.rlbytes = c.item->nbytes;
+  c.cmd = asked.mode;
+  c.cas = asked.cas;
+  c.noreply = asked.noreply;
+  return go(conn_nread);
+}
+
+// A value that the storage will not take is on its way all the same: say why, then let it pass.
+step refuse_value(conn& c, const protocol::outcome& asked) noexcept {
+  c.sbytes = asked.swallow_bytes;
+  if (asked.line.empty()) return go(conn_swallow);
+  const step next = out_string(c, asked.line);
+  c.write_and_go = conn_swallow;
+  return next;
+}
+
+// Does what a command asked for: here an outcome of the protocol becomes a state of the connection.
+step act_on(conn& c, protocol::outcome& asked) {
+  using enum protocol::outcome::kind;
+  switch (asked.what) {
+    case reply: return out_string(c, asked.line);
+    case reply_text: return out_text(c, std::move(asked.text));
+    case send_items: return send_items_found(c, asked.with_cas);
+    case read_value: return await_value(c, asked);
+    case swallow: return refuse_value(c, asked);
+    case nothing: return go(conn_read);
+    case hang_up: return go(conn_closing);
+  }
+  return go(conn_closing);
+}
+
+// One command line, without its line end.
+step process_command(conn& c, std::string_view line) {
+  c.srv.trace.command(c.sfd.get(), line);
+  protocol::process_command(c.thread.env, line, c.thread.outcome, c.ilist);
+  return act_on(c, c.thread.outcome);
+}
+
+// The value is whole: store it.
+step complete_nread(conn& c) {
+  protocol::complete_value(c.thread.env, std::move(c.item), c.cmd, c.cas, c.noreply, c.thread.outcome);
+  return act_on(c, c.thread.outcome);
+}
+
+// A command, if the buffer holds a whole one. nullopt: it does not.
+std::optional<step> try_read_command(conn& c) {
+  const std::string_view input = c.rbuf.unread();
+  const auto end = protocol::find_line(input);
+  if (!end) {
+    if (protocol::may_grow_into_command(input)) return std::nullopt;
+    return go(conn_closing);
+  }
+  const step next = process_command(c, input.substr(0, end->line));
+  c.rbuf.consume(end->consumed);
+  return next;
+}
+
+// read() from the client. Like read(): how many bytes came, 0 at the end of the stream, -1 with errno.
+ssize_t receive(conn& c, std::span<char> room) noexcept {
+  const ssize_t res = read(c.sfd.get(), room.data(), room.size());
+  if (res <= 0) return res;
+  c.srv.trace.bytes_in(c.sfd.get(), static_cast<std::size_t>(res));
+  c.srv.stats.bytes_read.add(static_cast<std::uint64_t>(res));
+  return res;
+}
+
+// More bytes, if the network has some. nullopt: it has none now.
+std::optional<step> try_read_network(conn& c) {
+  const ssize_t res = receive(c, c.rbuf.room());
+  if (res > 0) {
+    c.rbuf.filled(static_cast<std::size_t>(res));
+    return go(conn_read);
+  }
+  if (res == -1 && would_block()) return std::nullopt;
+  // 0: the client will send no more. Any other error ends the connection too.
+  return go(conn_closing);
+}
+
+// conn_read: what is here goes first, then what the kernel has, and only then to sleep.
+step read_command(conn& c) {
+  if (const auto next = try_read_command(c)) return *next;
+  if (const auto next = try_read_network(c)) return *next;
+  return wait_for(c, EV_READ | EV_PERSIST, conn_read);
+}
+
+// conn_nread: rlbytes bytes into the item; those that came along with the command are in rbuf and go first.
+step read_value(conn& c) {
+  if (c.rlbytes == 0) return complete_nread(c);
+  if (const std::string_view here = c.rbuf.unread(); !here.empty()) {
+    // Not one buffer but two: rbuf is the connection's, ritem points into the item.
+    const std::size_t tocopy = std::min(here.size(), c.rlbytes);
+    std::memcpy(c.ritem, here.data(), tocopy);
+    c.rbuf.consume(tocopy);
+    c.ritem += tocopy;
+    c.rlbytes -= tocopy;
+    return go(conn_nread);
+  }
+  const ssize_t res = receive(c, {c.ritem, c.rlbytes});
+  if (res > 0) {
+    c.ritem += res;
+    c.rlbytes -= static_cast<std::size_t>(res);
+    return go(conn_nread);
+  }
+  if (res == -1 && would_block()) return wait_for(c, EV_READ | EV_PERSIST, conn_nread);
+  return go(conn_closing);
+}
+
+// conn_swallow: sbytes bytes go the way of conn_nread's, from rbuf and then from the socket, but end nowhere.
+step swallow_value(conn& c) {
+  if (c.sbytes == 0) return go(conn_read);
+  if (const std::string_view here = c.rbuf.unread(); !here.empty()) {
+    const std::size_t n = std::min(here.size(), c.sbytes);
+    c.rbuf.consume(n);
+    c.sbytes -= n;
+    return go(conn_swallow);
+  }
+  const std::span<char> room = c.rbuf.room();
+  const ssize_t res = receive(c, room.first(std::min(room.size(), c.sbytes)));
+  if (res > 0) {
+    c.sbytes -= static_cast<std::size_t>(res);
+    return go(conn_swallow);
+  }
+  if (res == -1 && would_block()) return wait_for(c, EV_READ | EV_PERSIST, conn_swallow);
+  return go(conn_closing);
+}
+
+// Sends as much of `unsent` as the kernel takes now, and stays in the state.
+step write_some(conn& c, std::string_view& unsent) noexcept {
+  const ssize_t res = write(c.sfd.get(), unsent.data(), unsent.size());
+  if (res > 0) {
+    unsent.remove_prefix(static_cast<std::size_t>(res));
+    c.srv.trace.bytes_out(c.sfd.get(), static_cast<std::size_t>(res));
+    c.srv.stats.bytes_written.add(static_cast<std::uint64_t>(res));
+    return go(c.state);
+  }
+  if (res == -1 && would_block()) return wait_for(c, EV_WRITE | EV_PERSIST, c.state);
+  return go(conn_closing);
+}
+
+// conn_write: the reply, then whatever write_and_go says.
+step write_reply(conn& c) noexcept {
+  if (!c.wcurr.empty()) return write_some(c, c.wcurr);
+  std::string().swap(c.write_and_free);
+  return go(c.write_and_go);
+}
+
+// All items are sent. A list that grew long for one command is not kept.
+step finish_items(conn& c) {
+  c.ilist.clear();
+  if (c.ilist.capacity() > item_list_highwat) std::vector<storage::item_ref>().swap(c.ilist);
+  return out_string(c, "END");
+}
+
+// conn_mwrite: header, value, header, value, … straight from the items, then "END". Each part is a write() of its own.
+step write_items(conn& c) {
+  if (!c.iptr.empty()) return write_some(c, c.iptr);
+  switch (c.ipart) {
+    case iparts::value:
+      c.iptr = std::as_const(*c.ilist[c.icurr]).data();
+      c.ipart = iparts::next;
+      return go(conn_mwrite);
+    case iparts::next:
+      c.ilist[c.icurr++].reset();
+      c.ipart = iparts::header;
+      return go(conn_mwrite);
+    case iparts::header:
+      if (c.icurr == c.ilist.size()) return finish_items(c);
+      const storage::item& it = *c.ilist[c.icurr];
+      c.srv.trace.item(c.sfd.get(), it.key());
+      c.ibuf.clear();
+      append_header(c.ibuf, it, c.with_cas);
+      c.iptr = c.ibuf;
+      c.ipart = iparts::value;
+      return go(conn_mwrite);
+  }
+  return go(conn_closing);
+}
+
+}  // namespace
+
+// On return the connection is armed, or gone.
+void drive_machine(conn& c) {
+  for (;;) {
+    step s{c.state};
+    switch (c.state) {
+      case conn_listening: s = accept_conn(c); break;
+      case conn_read: s = read_command(c); break;
+      case conn_nread: s = read_value(c); break;
+      case conn_swallow: s = swallow_value(c); break;
+      case conn_write: s = write_reply(c); break;
+      case conn_mwrite: s = write_items(c); break;
+      case conn_closing: conn_close(c); return;
+    }
+    conn_set_state(c, s.next);
+    if (s.stop) return;
+  }
+}
+
+// Nothing may unwind through libevent's C frames: a client for whom memory runs out is closed, and the server goes on.
+void event_handler(evutil_socket_t, short, void* arg) noexcept {
+  conn& c = *static_cast<conn*>(arg);
+  try {
+    drive_machine(c);
+  } catch (const std::bad_alloc&) {
+    c.srv.trace.problem(c.sfd.get(), "out of memory");
+    conn_close(c);
+  }
+}

@@ -1,0 +1,106 @@
+// From the master to the workers. The master accepts; a worker keeps the client for the rest of its life.
+//
+//     accept_conn -> dispatch_conn_new -> queue, then one byte in the pipe -> thread_libevent_process -> conn_new
+//
+#include "thread.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <cstddef>
+#include <new>
+#include <stdexcept>
+#include <system_error>
+#include <utility>
+
+#include "server.h"
+
+void conn_queue::push(net::unique_fd client) {
+  const std::scoped_lock hold(lock_);
+  queue_.push(std::move(client));
+}
+
+std::optional<net::unique_fd> conn_queue::pop() {
+  const std::scoped_lock hold(lock_);
+  if (queue_.empty()) return std::nullopt;
+  net::unique_fd client = std::move(queue_.front());
+  queue_.pop();
+  return client;
+}
+
+libevent_thread::libevent_thread(server& s)
+    : srv(s),
+      base(event_base_new()),
+      env{srv.store,
+          commands,
+          srv.settings.flush_enabled,
+          [this](unsigned level) { srv.trace.set_verbosity(level); },
+          [this](std::string_view group, const storage::add_stat& add) { return process_stats(srv, group, add); },
+          [this](protocol::command_stats& sum) { sum_commands(srv, sum); },
+          srv.prefixes} {
+  if (!base) throw std::runtime_error("event_base_new: no event base");
+}
+
+libevent_thread::~libevent_thread() {
+  thread = {};  // asks the worker to stop, and waits for it
+  if (notify_receive_fd) event_del(&notify_event);
+}
+
+void setup_thread(libevent_thread& me) {
+  std::array<int, 2> fds;
+  // Neither end may block: not the worker's, which would hang if it were woken for nothing, and not the master's. The
+  // pipe holds 65,536 bytes, and each stands for a client with a descriptor: accept fails before it is full.
+  if (pipe2(fds.data(), O_NONBLOCK | O_CLOEXEC) == -1) {
+    throw std::system_error(errno, std::generic_category(), "cannot create the notify pipe");
+  }
+  me.notify_receive_fd.reset(fds[0]);
+  me.notify_send_fd.reset(fds[1]);
+  event_assign(&me.notify_event, me.base.get(), fds[0], EV_READ | EV_PERSIST, thread_libevent_process, &me);
+  if (event_add(&me.notify_event, nullptr) == -1) throw std::runtime_error("cannot monitor the notify pipe");
+}
+
+void create_worker(libevent_thread& me) {
+  me.thread = std::jthread([&me](std::stop_token stop) { worker_libevent(std::move(stop), me); });
+}
+
+void worker_libevent(std::stop_token stop, libevent_thread& me) {
+  const std::stop_callback wake(stop, [&me] { (void)!write(me.notify_send_fd.get(), "s", 1); });
+  me.srv.registered.count_down();
+  while (!stop.stop_requested()) event_base_loop(me.base.get(), EVLOOP_ONCE);
+}
+
+void thread_libevent_process(evutil_socket_t fd, short, void* arg) noexcept {
+  libevent_thread& me = *static_cast<libevent_thread*>(arg);
+  char byte;
+  if (read(fd, &byte, 1) != 1) return;
+  // One byte, one client. The byte of a stop finds the queue empty, as does one whose client could not be queued.
+  if (std::optional<net::unique_fd> client = me.new_conn_queue.pop()) {
+    conn_new(me, std::move(*client), conn_read, EV_READ | EV_PERSIST);
+  }
+}
+
+void memcached_thread_init(server& srv, int nthreads) {
+  for (int i = 0; i < nthreads; ++i) {
+    setup_thread(*srv.threads.emplace_back(std::make_unique<libevent_thread>(srv)));
+    srv.stats.reserved_fds.add(5);  // three for the event base, two for the pipe
+  }
+  for (const auto& thread : srv.threads) create_worker(*thread);
+  srv.registered.wait();
+}
+
+void dispatch_conn_new(server& srv, net::unique_fd client) noexcept {
+  const int sfd = client.get();
+  const int tid = (srv.last_thread + 1) % srv.settings.num_threads;
+  srv.last_thread = tid;
+  libevent_thread& thread = *srv.threads[static_cast<std::size_t>(tid)];
+  try {
+    // Push, then write one byte. The order is the protocol: a worker that sees the byte must find the client.
+    thread.new_conn_queue.push(std::move(client));
+  } catch (const std::bad_alloc&) {
+    srv.trace.problem(sfd, "out of memory");
+    return;
+  }
+  if (write(thread.notify_send_fd.get(), "c", 1) != 1) srv.trace.problem(sfd, "writing to the notify pipe", errno);
+}

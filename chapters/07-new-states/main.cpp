@@ -1,0 +1,29 @@
+// Chapter 07: fairness, and one sendmsg a reply.
+#include <event2/event.h>
+#include <sysexits.h>
+
+#include <cstdio>
+#include <exception>
+#include <utility>
+
+#include "common/settings/process.h"
+#include "server.h"
+
+int main(int argc, char** argv) try {
+  const settings opts = parse_command_line(argc, argv, {CHAPTER_NAME, CHAPTER_IDEA, CHAPTER_FLAGS, "nagle"});
+  auto sockets = server_sockets(opts);  // first: a port below 1024 needs the rights that -u gives up
+  prepare_process(opts);
+  const pid_file pid(opts.pid_file);
+
+  server srv(opts);  // after prepare_process: an event base does not survive the fork of -d
+  memcached_thread_init(srv, opts.num_threads);
+  start_listening(srv, std::move(sockets));
+  event_base_loop(srv.dispatcher_thread.base.get(), 0);
+  return EX_OK;
+} catch (const usage_error& e) {
+  std::fprintf(stderr, "%s: %s\n", CHAPTER_NAME, e.what());
+  return EX_USAGE;
+} catch (const std::exception& e) {
+  std::fprintf(stderr, "%s: %s\n", CHAPTER_NAME, e.what());
+  return 1;
+}

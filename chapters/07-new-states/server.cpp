@@ -1,0 +1,92 @@
+// Setting up: the sockets, the event base, and a connection in conn_listening for each socket.
+#include "server.h"
+
+#include <array>
+#include <csignal>
+#include <cstdlib>
+#include <ctime>
+#include <iterator>
+#include <stdexcept>
+#include <utility>
+
+#include "common/net/sockets.h"
+#include "common/protocol/version.h"
+
+server::server(const ::settings& opts)
+    : settings(opts),
+      trace(opts.verbose),
+      store(storage_options(opts, {.power = 0})),
+      prefixes(std::make_shared<protocol::prefix_stats>()),
+      dispatcher_thread(*this),
+      registered(opts.num_threads) {
+  event_base* const main_base = dispatcher_thread.base.get();
+  constexpr timeval every_second{1, 0};
+  event_assign(&clockevent, main_base, -1, EV_PERSIST, clock_handler, this);
+  if (event_add(&clockevent, &every_second) == -1) throw std::runtime_error("cannot start the clock");
+
+  constexpr std::array signals{SIGINT, SIGTERM};
+  for (std::size_t i = 0; i < signals.size(); ++i) {
+    evsignal_assign(&signal_events[i], main_base, signals[i], signal_handler, this);
+    if (evsignal_add(&signal_events[i], nullptr) == -1) throw std::runtime_error("cannot listen for signals");
+  }
+}
+
+server::~server() {
+  event_del(&clockevent);
+  for (struct event& signal : signal_events) event_del(&signal);
+}
+
+std::vector<net::unique_fd> server_sockets(const settings& opts) {
+  std::vector<net::unique_fd> sockets;
+  if (opts.port == 0) return sockets;
+  const int port = opts.port > 0 ? opts.port : 0;
+  for (const std::string& interface : opts.inter.empty() ? std::vector<std::string>{""} : opts.inter) {
+    std::vector<net::unique_fd> more = net::listen_tcp(interface, port, opts.backlog);
+    std::move(more.begin(), more.end(), std::back_inserter(sockets));
+  }
+  return sockets;
+}
+
+void start_listening(server& srv, std::vector<net::unique_fd> sockets) {
+  std::vector<int> descriptors;
+  for (net::unique_fd& socket : sockets) {
+    const int sfd = descriptors.emplace_back(socket.get());
+    if (conn_new(srv.dispatcher_thread, std::move(socket), conn_listening, EV_READ | EV_PERSIST) == nullptr) {
+      throw std::runtime_error("cannot listen for events on the listening socket");
+    }
+    srv.trace.listening(sfd);
+  }
+  if (const char* path = std::getenv("MEMCACHED_PORT_FILENAME")) net::write_port_file(path, descriptors);
+}
+
+void sum_commands(const server& srv, protocol::command_stats& sum) {
+  for (const auto& thread : srv.threads) sum.add(thread->commands);
+}
+
+bool process_stats(server& srv, std::string_view group, const storage::add_stat& add) {
+  if (group == "settings") {
+    add_settings_stats(add, srv.settings, srv.trace.verbosity());
+  } else if (group == "reset") {
+    srv.stats.reset();
+    for (const auto& thread : srv.threads) thread->commands.reset();
+  } else if (group.empty()) {
+    add_process_stats(add, srv.stats, protocol::version, event_get_version(), std::time(nullptr));
+    add_connection_stats(add, srv.stats, srv.settings);
+    protocol::command_stats commands;
+    sum_commands(srv, commands);
+    commands.add_stats(add);
+    add_traffic_stats(add, srv.stats, srv.settings);
+    srv.store.add_general_stats(add);
+  } else {
+    return false;
+  }
+  return true;
+}
+
+void clock_handler(evutil_socket_t, short, void* arg) noexcept {
+  static_cast<server*>(arg)->store.set_time(std::time(nullptr));
+}
+
+void signal_handler(evutil_socket_t, short, void* arg) noexcept {
+  event_base_loopbreak(static_cast<server*>(arg)->dispatcher_thread.base.get());
+}

@@ -1,0 +1,65 @@
+// The server: the master, which accepts, its workers, and the storage that they share.
+#pragma once
+
+#include <event2/event.h>
+#include <event2/event_struct.h>
+
+#include <array>
+#include <latch>
+#include <memory>
+#include <string_view>
+#include <vector>
+
+#include "common/net/unique_fd.h"
+#include "common/protocol/text.h"
+#include "common/settings/settings.h"
+#include "common/settings/stats.h"
+#include "common/storage/store.h"
+#include "common/trace/tracer.h"
+#include "conn.h"
+#include "thread.h"
+
+// Thread: the master's, except where a member says that it may be reached from all. Owns: the storage and the threads.
+// The workers die first, then the master's own connections, then the storage in which their items were.
+struct server {
+  explicit server(const ::settings& opts);
+  ~server();
+
+  const ::settings& settings;
+  tracer trace;                                      // all threads
+  ::stats stats;                                     // all threads
+  storage::store store;                              // all threads: it has a lock
+  std::shared_ptr<protocol::prefix_stats> prefixes;  // all threads: it has a lock
+
+  libevent_thread dispatcher_thread;  // the master: a base, and the listening connections
+  std::vector<std::unique_ptr<libevent_thread>> threads;
+  int last_thread = -1;   // which of them got the last client
+  std::latch registered;  // counts the workers that are ready
+
+  struct event clockevent;
+  std::array<struct event, 2> signal_events;
+};
+
+// Binds what the command line names. Throws std::system_error.
+[[nodiscard]] std::vector<net::unique_fd> server_sockets(const settings& opts);
+
+// Takes clients from these sockets, and tells a harness where they are if the environment asks for it.
+void start_listening(server& srv, std::vector<net::unique_fd> sockets);
+
+// libevent calls this once a second; `arg` is the server. It is what makes items expire.
+void clock_handler(evutil_socket_t fd, short which, void* arg) noexcept;
+
+// libevent calls this after SIGINT or SIGTERM; `arg` is the server. Ends the loop.
+void signal_handler(evutil_socket_t signal, short which, void* arg) noexcept;
+
+// libevent calls this when a connection's event fires; `arg` is the connection.
+void event_handler(evutil_socket_t fd, short which, void* arg) noexcept;
+
+// What all workers have counted.
+void sum_commands(const server& srv, protocol::command_stats& sum);
+
+// "stats" and its groups, as far as the server knows the answer and not the storage. False: no such group.
+bool process_stats(server& srv, std::string_view group, const storage::add_stat& add);
+
+// Runs the connection's states until one of them has to wait.
+void drive_machine(conn& c);

@@ -1,0 +1,80 @@
+// The server: the master, which accepts, its workers, and the storage that they share.
+// New in this chapter: three kinds of sockets.
+#pragma once
+
+#include <event2/event.h>
+#include <event2/event_struct.h>
+
+#include <array>
+#include <memory>
+#include <mutex>
+#include <string_view>
+#include <vector>
+
+#include "common/net/unique_fd.h"
+#include "common/protocol/text.h"
+#include "common/settings/settings.h"
+#include "common/settings/stats.h"
+#include "common/storage/store.h"
+#include "common/trace/tracer.h"
+#include "conn.h"
+#include "thread.h"
+
+// Thread: the master's, except where a member says that it may be reached from all. Owns: the storage, the threads and
+// all connections. The workers end first, then the connections die, then the bases on which their events were.
+struct server {
+  explicit server(const ::settings& opts);
+  ~server();
+
+  const ::settings& settings;
+  tracer trace;                                      // all threads
+  ::stats stats;                                     // all threads
+  storage::store store;                              // all threads: it has locks
+  std::shared_ptr<protocol::prefix_stats> prefixes;  // all threads: it has a lock
+
+  // By descriptor, one for every number that the kernel may give out, each made when it is first needed and then kept.
+  // Thread: *conns[n] belongs to whoever holds descriptor n, for the kernel gives a number to one at a time. But C++
+  // knows nothing of the kernel, so the number passes from thread to thread under the lock (conn_new, conn_close).
+  std::mutex conns_lock;
+  std::vector<std::unique_ptr<conn>> conns;
+
+  libevent_thread dispatcher_thread;  // the master: a base, and the listening connections
+  std::vector<std::unique_ptr<libevent_thread>> threads;
+  int last_thread = -1;  // which of them got the last client
+  thread_registration registration;
+  conn_queue cqi_freelist;
+
+  struct event clockevent;
+  std::array<struct event, 4> signal_events;
+  bool paused = false;
+};
+
+struct listening_socket {
+  net::unique_fd fd;
+  network_transport transport;
+};
+
+// Binds what the command line names. Throws std::system_error.
+[[nodiscard]] std::vector<listening_socket> server_sockets(const settings& opts);
+
+// Takes clients from these sockets, and tells a harness where they are if the environment asks for it.
+void start_listening(server& srv, std::vector<listening_socket> sockets);
+
+// libevent calls this once a second; `arg` is the server. It is what makes items expire.
+void clock_handler(evutil_socket_t fd, short which, void* arg) noexcept;
+
+// Makes room in `conns` for every descriptor that the process may have. Throws std::system_error.
+void conn_init(server& srv);
+
+// libevent calls this after a signal; `arg` is the server. SIGINT and SIGTERM end the loop, SIGUSR1 pauses the workers,
+// SIGUSR2 lets them go on.
+void signal_handler(evutil_socket_t signal, short which, void* arg) noexcept;
+
+// libevent calls this when a connection's event fires; `arg` is the connection.
+void event_handler(evutil_socket_t fd, short which, void* arg) noexcept;
+
+// "stats" and its groups, as far as the server knows the answer and not the storage. False: no such group.
+bool process_stats(server& srv, std::string_view group, const storage::add_stat& add);
+
+// Runs the connection's states until one of them has to wait.
+void drive_machine(conn& c);

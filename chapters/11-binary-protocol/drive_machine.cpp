@@ -1,0 +1,333 @@
+// The state machine. An event says that a socket is ready; the connection's state says what to do about it.
+//
+//     libevent -> event_handler -> drive_machine -> one function a state -> the next state, or back to libevent
+//
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <charconv>
+#include <cstdint>
+#include <cstdlib>
+#include <cstring>
+#include <new>
+#include <span>
+#include <string>
+#include <utility>
+
+#include "common/net/sockets.h"
+#include "common/protocol/text.h"
+#include "server.h"
+
+namespace {
+
+bool would_block() noexcept { return errno == EAGAIN || errno == EWOULDBLOCK; }
+
+// conn_listening: accept until the kernel's queue is empty, which is when it says EAGAIN.
+step accept_conn(conn& c) noexcept {
+  net::unique_fd client(accept4(c.sfd.get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
+  if (!client) {
+    if (!would_block()) c.srv.trace.problem(c.sfd.get(), "accept()", errno);
+    return {conn_listening, true};
+  }
+  if (c.transport == tcp_transport && !c.srv.settings.nagle) net::set_nodelay(client.get());
+  c.srv.trace.opened(client.get());
+  dispatch_conn_new(c.srv, std::move(client), conn_new_cmd, EV_READ | EV_PERSIST, data_buffer_size, c.transport);
+  return go(conn_listening);
+}
+
+// The header line of a gets ends in the cas number, which the item does not have as text.
+std::string_view cas_suffix(conn& c, const storage::item& it) {
+  std::array<char, 24>& text = c.suffixlist.emplace_back();
+  text[0] = ' ';
+  char* const end = std::to_chars(&text[1], text.end() - 2, it.cas).ptr;
+  std::memcpy(end, "\r\n", 2);
+  return {text.data(), static_cast<std::size_t>(end + 2 - text.data())};
+}
+
+// "get": the reply is a list of places. In the item, key, flags, length and value stand in the order in which they are
+// sent.
+step send_items_found(conn& c, bool with_cas) {
+  begin_reply(c);
+  c.suffixlist.clear();
+  if (with_cas) c.suffixlist.reserve(c.ilist.size());  // so that no entry moves while its place is in iov
+  for (const storage::item_ref& it : c.ilist) {
+    if (c.transport == udp_transport && c.msglist.size() >= udp_most_datagrams) {
+      return out_string(c, "SERVER_ERROR out of memory writing get response");
+    }
+    c.srv.trace.item(c.sfd.get(), it->key());
+    add_iov(c, "VALUE ");
+    if (with_cas) {
+      add_iov(c, it->key_and_suffix().substr(0, it->key_and_suffix().size() - 2));
+      add_iov(c, cas_suffix(c, *it));
+      add_iov(c, std::as_const(*it).data());
+    } else {
+      add_iov(c, it->key_suffix_and_data());
+    }
+  }
+  add_iov(c, "END\r\n");
+  c.srv.trace.reply(c.sfd.get(), "END");
+  return go(conn_mwrite);
+}
+
+// "set" and its kin: the item is there, its value is still on its way.
+step await_value(conn& c, protocol::outcome& asked) noexcept {
+  c.item = std::move(asked.item);
+  c.ritem = c.item->data().data();
+  c.rlbytes = c.item->nbytes;
+  c.cmd = asked.mode;
+  c.cas = asked.cas;
+  c.noreply = asked.noreply;
+  return go(conn_nread);
+}
+
+// A value that the storage will not take is on its way all the same: say why, then let it pass.
+step refuse_value(conn& c, const protocol::outcome& asked) {
+  c.sbytes = asked.swallow_bytes;
+  if (asked.line.empty()) return go(conn_swallow);
+  const step next = out_string(c, asked.line);
+  c.write_and_go = conn_swallow;
+  return next;
+}
+
+// Does what a command asked for: here an outcome of the protocol becomes a state of the connection.
+step act_on(conn& c, protocol::outcome& asked) {
+  using enum protocol::outcome::kind;
+  switch (asked.what) {
+    case reply: return out_string(c, asked.line);
+    case reply_text: return out_text(c, std::move(asked.text));
+    case send_items: return send_items_found(c, asked.with_cas);
+    case read_value: return await_value(c, asked);
+    case swallow: return refuse_value(c, asked);
+    case nothing: return go(conn_new_cmd);
+    case hang_up: return go(conn_closing);
+  }
+  return go(conn_closing);
+}
+
+// One command line, without its line end.
+step process_command(conn& c, std::string_view line) {
+  c.srv.trace.command(c.sfd.get(), line);
+  protocol::process_command(c.thread->env, line, c.thread->outcome, c.ilist);
+  return act_on(c, c.thread->outcome);
+}
+
+// The value is whole: store it.
+step complete_nread(conn& c) {
+  if (c.prot == binding_protocol::binary) return complete_nread_binary(c);
+  protocol::complete_value(c.thread->env, std::move(c.item), c.cmd, c.cas, c.noreply, c.thread->outcome);
+  return act_on(c, c.thread->outcome);
+}
+
+// conn_new_cmd: the next command, unless this connection has had its share of this event. Then it is the others' turn.
+step next_command(conn& c, int& nreqs) noexcept {
+  conn_shrink(c);
+  const bool more_is_here = !c.rbuf.unread().empty();
+  if (nreqs-- > 0) return go(more_is_here ? conn_parse_cmd : conn_waiting);
+  c.thread->stats.conn_yields.add();
+  // With input in rbuf the kernel may have nothing left to tell us about, and EV_READ might never fire again. So ask
+  // for EV_WRITE: a socket can nearly always be written to.
+  return wait_for(c, (more_is_here ? EV_WRITE : EV_READ) | EV_PERSIST, conn_new_cmd);
+}
+
+// conn_parse_cmd: a command, if the buffer holds a whole one.
+step try_read_command(conn& c) {
+  const std::string_view input = c.rbuf.unread();
+  // The first byte decides, once for a stream and anew for each datagram: no text command begins with 0x80.
+  const bool undecided = c.prot == binding_protocol::negotiating || c.transport == udp_transport;
+  if (undecided && c.srv.settings.protocol == binding_protocol::negotiating && !input.empty()) {
+    const bool magic = static_cast<unsigned char>(input.front()) == protocol::binary_request_magic;
+    c.prot = magic ? binding_protocol::binary : binding_protocol::ascii;
+  }
+  if (c.prot == binding_protocol::binary) return try_read_binary(c);
+  const auto end = protocol::find_line(input);
+  if (!end) return go(protocol::may_grow_into_command(input) ? conn_waiting : conn_closing);
+  const step next = process_command(c, input.substr(0, end->line));
+  c.rbuf.consume(end->consumed);
+  return next;
+}
+
+void received(conn& c, std::size_t bytes) noexcept {
+  c.srv.trace.bytes_in(c.sfd.get(), bytes);
+  c.thread->stats.bytes_read.add(bytes);
+}
+
+// read() from the client. Like read(): how many bytes came, 0 at the end of the stream, -1 with errno.
+ssize_t receive(conn& c, std::span<char> room) noexcept {
+  const ssize_t res = read(c.sfd.get(), room.data(), room.size());
+  if (res > 0) received(c, static_cast<std::size_t>(res));
+  return res;
+}
+
+// conn_read: more bytes, if the network has some.
+step try_read_network(conn& c) {
+  const ssize_t res = receive(c, c.rbuf.room());
+  if (res > 0) {
+    c.rbuf.filled(static_cast<std::size_t>(res));
+    return go(conn_parse_cmd);
+  }
+  if (res == -1 && would_block()) return go(conn_waiting);
+  // 0: the client will send no more. Any other error ends the connection too.
+  return go(conn_closing);
+}
+
+// conn_read on a datagram socket: one datagram, which is one request. Its header of 8 bytes is the client's count of
+// requests, which datagram of the request it is, of how many, and two bytes of nothing.
+step try_read_udp(conn& c) {
+  c.rbuf.consume(c.rbuf.unread().size());  // half a command at the end of the last datagram: its rest will not come
+  const std::span<char> room = c.rbuf.room();
+  c.request_addr_size = sizeof c.request_addr;
+  const ssize_t res = recvfrom(c.sfd.get(), room.data(), room.size(), 0, reinterpret_cast<sockaddr*>(&c.request_addr),
+                               &c.request_addr_size);
+  if (res <= static_cast<ssize_t>(udp_header_size)) return go(conn_waiting);  // nothing, or no request
+  received(c, static_cast<std::size_t>(res));
+  const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(room[i]); };
+  c.request_id = byte(0) * 256u + byte(1);
+  if (byte(4) != 0 || byte(5) != 1) return out_string(c, "SERVER_ERROR multi-packet request not supported");
+  c.rbuf.filled(static_cast<std::size_t>(res));
+  c.rbuf.consume(udp_header_size);
+  return go(conn_parse_cmd);
+}
+
+// A value that is not whole in its datagram never will be.
+step no_rest_will_come(conn& c) {
+  c.item.reset();
+  return out_string(c, "SERVER_ERROR multi-packet request not supported");
+}
+
+// conn_nread: rlbytes bytes into the item; those that came along with the command are in rbuf and go first.
+step read_value(conn& c) {
+  if (c.rlbytes == 0) return complete_nread(c);
+  if (const std::string_view here = c.rbuf.unread(); !here.empty()) {
+    // Not one buffer but two: rbuf is the connection's, ritem points into the item.
+    const std::size_t tocopy = std::min(here.size(), c.rlbytes);
+    std::memcpy(c.ritem, here.data(), tocopy);
+    c.rbuf.consume(tocopy);
+    c.ritem += tocopy;
+    c.rlbytes -= tocopy;
+    return go(conn_nread);
+  }
+  if (c.transport == udp_transport) return no_rest_will_come(c);
+  const ssize_t res = receive(c, {c.ritem, c.rlbytes});
+  if (res > 0) {
+    c.ritem += res;
+    c.rlbytes -= static_cast<std::size_t>(res);
+    return go(conn_nread);
+  }
+  if (res == -1 && would_block()) return wait_for(c, EV_READ | EV_PERSIST, conn_nread);
+  return go(conn_closing);
+}
+
+// conn_swallow: sbytes bytes go the way of conn_nread's, from rbuf and then from the socket, but end nowhere.
+step swallow_value(conn& c) {
+  if (c.sbytes == 0) return go(conn_new_cmd);
+  if (const std::string_view here = c.rbuf.unread(); !here.empty()) {
+    const std::size_t n = std::min(here.size(), c.sbytes);
+    c.rbuf.consume(n);
+    c.sbytes -= n;
+    return go(conn_swallow);
+  }
+  if (c.transport == udp_transport) return go(conn_new_cmd);
+  const std::span<char> room = c.rbuf.room();
+  const ssize_t res = receive(c, room.first(std::min(room.size(), c.sbytes)));
+  if (res > 0) {
+    c.sbytes -= static_cast<std::size_t>(res);
+    return go(conn_swallow);
+  }
+  if (res == -1 && would_block()) return wait_for(c, EV_READ | EV_PERSIST, conn_swallow);
+  return go(conn_closing);
+}
+
+// The reply is sent: let go of what it was made of.
+step reply_sent(conn& c) noexcept {
+  c.ilist.clear();
+  std::string().swap(c.write_and_free);
+  return go(c.write_and_go);
+}
+
+// `sent` bytes of the message are on their way: what remains begins after them.
+void skip(conn& c, message& m, std::size_t sent) noexcept {
+  while (m.count > 0 && sent >= c.iov[m.first].iov_len) {
+    sent -= c.iov[m.first].iov_len;
+    ++m.first;
+    --m.count;
+  }
+  if (m.count == 0) return;
+  iovec& part = c.iov[m.first];
+  part.iov_base = static_cast<char*>(part.iov_base) + sent;
+  part.iov_len -= sent;
+}
+
+// conn_write, conn_mwrite: as much of the reply as the kernel takes, by one sendmsg() a message.
+step transmit(conn& c) {
+  if (c.msgcurr == c.msglist.size()) return reply_sent(c);
+  message& m = c.msglist[c.msgcurr];
+  msghdr header{};
+  if (c.transport == udp_transport) {
+    if (c.msgcurr == 0) build_udp_headers(c);
+    header.msg_name = &c.request_addr;
+    header.msg_namelen = c.request_addr_size;
+  }
+  header.msg_iov = &c.iov[m.first];
+  header.msg_iovlen = m.count;
+  const ssize_t res = sendmsg(c.sfd.get(), &header, 0);
+  if (res >= 0) {
+    c.srv.trace.bytes_out(c.sfd.get(), static_cast<std::size_t>(res));
+    c.thread->stats.bytes_written.add(static_cast<std::uint64_t>(res));
+    skip(c, m, static_cast<std::size_t>(res));
+    if (m.count == 0) ++c.msgcurr;
+    return go(c.state);
+  }
+  if (would_block()) return wait_for(c, EV_WRITE | EV_PERSIST, c.state);
+  return go(conn_closing);
+}
+
+// conn_closing on a datagram socket: it is not only this client's, and stays.
+step forget_client(conn& c) noexcept {
+  conn_cleanup(c);
+  return go(conn_waiting);
+}
+
+}  // namespace
+
+// On return the connection is armed, or closed.
+void drive_machine(conn& c) {
+  int nreqs = c.srv.settings.reqs_per_event;
+  for (;;) {
+    step s{c.state};
+    switch (c.state) {
+      case conn_listening: s = accept_conn(c); break;
+      case conn_new_cmd: s = next_command(c, nreqs); break;
+      case conn_waiting: s = wait_for(c, EV_READ | EV_PERSIST, conn_read); break;
+      case conn_read: s = c.transport == udp_transport ? try_read_udp(c) : try_read_network(c); break;
+      case conn_parse_cmd: s = try_read_command(c); break;
+      case conn_nread: s = read_value(c); break;
+      case conn_swallow: s = swallow_value(c); break;
+      case conn_write: s = transmit(c); break;
+      case conn_mwrite: s = transmit(c); break;
+      case conn_closing:
+        if (c.transport != udp_transport) return conn_close(c);
+        s = forget_client(c);
+        break;
+      case conn_closed: std::abort();
+    }
+    conn_set_state(c, s.next);
+    if (s.stop) return;
+  }
+}
+
+// Nothing may unwind through libevent's C frames: a client for whom memory runs out is closed, and the server goes on.
+void event_handler(evutil_socket_t, short, void* arg) noexcept {
+  conn& c = *static_cast<conn*>(arg);
+  try {
+    drive_machine(c);
+  } catch (const std::bad_alloc&) {
+    c.srv.trace.problem(c.sfd.get(), "out of memory");
+    conn_set_state(c, conn_closing);
+    if (c.transport == udp_transport) return conn_set_state(c, forget_client(c).next);
+    conn_close(c);
+  }
+}

@@ -1,0 +1,215 @@
+// Setting up: the sockets, the event base, and a connection in conn_listening for each socket.
+#include "server.h"
+
+#include <fcntl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <csignal>
+#include <cstdlib>
+#include <ctime>
+#include <stdexcept>
+#include <string>
+#include <system_error>
+#include <utility>
+
+#include "common/net/sockets.h"
+#include "common/protocol/version.h"
+
+server::server(const ::settings& opts)
+    : settings(opts),
+      trace(opts.verbose),
+      store(storage_options(opts, {.power = item_lock_power(opts)})),
+      prefixes(std::make_shared<protocol::prefix_stats>()),
+      dispatcher_thread(*this) {
+  conn_init(*this);
+  event_base* const main_base = dispatcher_thread.base.get();
+  constexpr timeval every_second{1, 0};
+  event_assign(&clockevent, main_base, -1, EV_PERSIST, clock_handler, this);
+  if (event_add(&clockevent, &every_second) == -1) throw std::runtime_error("cannot start the clock");
+
+  evtimer_assign(&maxconnsevent, main_base, maxconns_handler, this);
+
+  constexpr std::array signals{SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
+  for (std::size_t i = 0; i < signals.size(); ++i) {
+    evsignal_assign(&signal_events[i], main_base, signals[i], signal_handler, this);
+    if (evsignal_add(&signal_events[i], nullptr) == -1) throw std::runtime_error("cannot listen for signals");
+  }
+}
+
+server::~server() {
+  if (paused) resume_threads(*this);
+  for (const auto& thread : threads) thread->thread = {};  // asks the worker to stop, and waits for it
+  conns.clear();
+  event_del(&clockevent);
+  event_del(&maxconnsevent);
+  for (struct event& signal : signal_events) event_del(&signal);
+}
+
+void conn_init(server& srv) {
+  rlimit limit;
+  if (getrlimit(RLIMIT_NOFILE, &limit) == -1) {
+    throw std::system_error(errno, std::generic_category(), "cannot ask for the limit of open files");
+  }
+  srv.conns.resize(limit.rlim_cur);
+}
+
+namespace {
+
+// There is nobody to accept: all workers wait on the same socket, each through a descriptor of its own, and whoever
+// comes first takes the datagram.
+void listen_for_datagrams(server& srv, net::unique_fd socket) {
+  for (std::size_t i = 1; i < srv.threads.size(); ++i) {
+    net::unique_fd another(fcntl(socket.get(), F_DUPFD_CLOEXEC, 0));
+    if (!another) throw std::system_error(errno, std::generic_category(), "cannot duplicate the UDP socket");
+    dispatch_conn_new(srv, std::move(another), conn_read, EV_READ | EV_PERSIST, udp_read_buffer_size, udp_transport);
+  }
+  dispatch_conn_new(srv, std::move(socket), conn_read, EV_READ | EV_PERSIST, udp_read_buffer_size, udp_transport);
+}
+
+}  // namespace
+
+std::vector<listening_socket> server_sockets(const settings& opts) {
+  std::vector<listening_socket> sockets;
+  const auto add = [&](std::vector<net::unique_fd> more, network_transport transport) {
+    for (net::unique_fd& fd : more) sockets.push_back({std::move(fd), transport});
+  };
+  if (!opts.socketpath.empty()) {
+    sockets.push_back({net::listen_unix(opts.socketpath, opts.access, opts.backlog), local_transport});
+    return sockets;
+  }
+  for (const std::string& interface : opts.inter.empty() ? std::vector<std::string>{""} : opts.inter) {
+    if (opts.port != 0) add(net::listen_tcp(interface, std::max(opts.port, 0), opts.backlog), tcp_transport);
+    if (opts.udpport != 0) add(net::bind_udp(interface, std::max(opts.udpport, 0)), udp_transport);
+  }
+  return sockets;
+}
+
+void start_listening(server& srv, std::vector<listening_socket> sockets) {
+  std::vector<int> descriptors;
+  for (listening_socket& socket : sockets) {
+    const int sfd = descriptors.emplace_back(socket.fd.get());
+    srv.trace.listening(sfd);
+    if (socket.transport == udp_transport) {
+      listen_for_datagrams(srv, std::move(socket.fd));
+    } else if (conn* const c = conn_new(srv.dispatcher_thread, std::move(socket.fd), conn_listening,
+                                        EV_READ | EV_PERSIST, 1, socket.transport)) {
+      srv.listen_conn.push_back(c);
+    } else {
+      throw std::runtime_error("cannot listen for events on the listening socket");
+    }
+  }
+  if (const char* path = std::getenv("MEMCACHED_PORT_FILENAME")) net::write_port_file(path, descriptors);
+}
+
+namespace {
+
+// "stats conns": every connection's address and state. What belongs to another thread is read as it is at the moment.
+void add_conns_stats(server& srv, const storage::add_stat& add) {
+  const std::scoped_lock hold(srv.conns_lock);
+  for (const std::unique_ptr<conn>& c : srv.conns) {
+    if (!c || !c->sfd) continue;
+    const int sfd = c->sfd.get();
+    const std::string number = std::to_string(sfd);
+    const bool has_peer = c->state != conn_listening && c->transport != udp_transport;
+    add(number + ":addr", has_peer ? net::peer_address(sfd) : net::local_address(sfd));
+    add(number + ":state", state_text(c->state));
+    add(number + ":secs_since_last_cmd",
+        std::to_string(srv.store.time() - std::min<storage::seconds>(c->last_cmd_time, srv.store.time())));
+  }
+}
+
+}  // namespace
+
+bool process_stats(server& srv, std::string_view group, const storage::add_stat& add) {
+  if (group == "settings") {
+    add_settings_stats(add, srv.settings, srv.trace.verbosity());
+  } else if (group == "conns") {
+    add_conns_stats(srv, add);
+  } else if (group == "reset") {
+    srv.stats.reset();
+    threadlocal_stats_reset(srv);
+  } else if (group.empty()) {
+    add_process_stats(add, srv.stats, protocol::version, event_get_version(), std::time(nullptr));
+    add_connection_stats(add, srv.stats, srv.settings);
+    thread_stats sum;
+    threadlocal_stats_aggregate(srv, sum);
+    sum.commands.add_stats(add);
+    srv.stats.bytes_read.set(sum.bytes_read.value());
+    srv.stats.bytes_written.set(sum.bytes_written.value());
+    srv.stats.conn_yields.set(sum.conn_yields.value());
+    add_traffic_stats(add, srv.stats, srv.settings);
+    srv.store.add_general_stats(add);
+  } else {
+    return false;
+  }
+  return true;
+}
+
+void clock_handler(evutil_socket_t, short, void* arg) noexcept {
+  static_cast<server*>(arg)->store.set_time(std::time(nullptr));
+}
+
+void accept_new_conns(server& srv, bool do_accept) noexcept {
+  const std::scoped_lock hold(srv.conn_lock);
+  do_accept_new_conns(srv, do_accept);
+}
+
+void do_accept_new_conns(server& srv, bool do_accept) noexcept {
+  if (srv.stats.accepting_conns == do_accept) return;  // two listeners may run out in one turn of the loop
+  for (conn* const listener : srv.listen_conn) {
+    // Muting the event alone would leave the kernel finishing handshakes for clients whom nobody will accept. A backlog
+    // of 0 does not refuse them: on Linux one more connects, and the rest repeat their SYN until there is room again.
+    const short events = do_accept ? EV_READ | EV_PERSIST : 0;
+    if (!update_event(*listener, events)) srv.trace.problem(listener->sfd.get(), "couldn't update event");
+    if (listen(listener->sfd.get(), do_accept ? srv.settings.backlog : 0) == -1) {
+      srv.trace.problem(listener->sfd.get(), "listen()", errno);
+    }
+  }
+  srv.stats.accepting_conns = do_accept;
+  if (do_accept) {
+    const auto muted = std::chrono::steady_clock::now() - srv.maxconns_entered;
+    srv.stats.time_in_listen_disabled_us.add(
+        static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::microseconds>(muted).count()));
+    return;
+  }
+  srv.stats.listen_disabled_num.add();
+  srv.maxconns_entered = std::chrono::steady_clock::now();
+  srv.allow_new_conns = false;
+  // A connection may have been closed after accept4 failed and before the line above, and its "allow" is lost. If
+  // nobody else ever closed one, we would stay deaf. So ask once more whether there is a descriptor.
+  if (const net::unique_fd spare(fcntl(srv.listen_conn.front()->sfd.get(), F_DUPFD_CLOEXEC, 0)); spare) {
+    srv.allow_new_conns = true;
+  }
+  constexpr timeval ten_milliseconds{0, 10'000};
+  if (evtimer_add(&srv.maxconnsevent, &ten_milliseconds) == -1) srv.trace.problem(-1, "cannot start the timer");
+}
+
+// Polled rather than woken: to wake the listener from the thread that closed a connection would mean to touch the
+// master's event base from two threads. That was tried, and crashed, until 2011. We pay up to 10 ms of waiting.
+void maxconns_handler(evutil_socket_t, short, void* arg) noexcept {
+  server& srv = *static_cast<server*>(arg);
+  const std::scoped_lock hold(srv.conn_lock);
+  if (srv.allow_new_conns) {
+    do_accept_new_conns(srv, true);
+    return;
+  }
+  constexpr timeval ten_milliseconds{0, 10'000};
+  if (evtimer_add(&srv.maxconnsevent, &ten_milliseconds) == -1) srv.trace.problem(-1, "cannot start the timer");
+}
+
+void signal_handler(evutil_socket_t signal, short, void* arg) noexcept {
+  server& srv = *static_cast<server*>(arg);
+  if (signal == SIGUSR1 && !srv.paused) {
+    pause_threads(srv);
+    srv.paused = true;
+  } else if (signal == SIGUSR2 && srv.paused) {
+    resume_threads(srv);
+    srv.paused = false;
+  } else if (signal == SIGINT || signal == SIGTERM) {
+    event_base_loopbreak(srv.dispatcher_thread.base.get());
+  }
+}

@@ -1,0 +1,69 @@
+#!/usr/bin/env python3
+"""What does a get cost the server? System calls, as strace counts them, and time of the processor, without strace.
+
+Wants strace, and the right to attach it to the server (root, or kernel.yama.ptrace_scope=0)."""
+
+import argparse
+import re
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from client import Client
+
+IO = ("epoll_wait", "read", "write", "sendmsg")
+PAUSE = 0.001  # between two requests: strace slows the server down, and it shall find nothing to read, as without strace
+
+
+def cpu_time(pid: int) -> int:
+    """Nanoseconds of CPU that the process has used, all its threads."""
+    return sum(int((task / "schedstat").read_text().split()[0]) for task in Path(f"/proc/{pid}/task").iterdir())
+
+
+@contextmanager
+def counted(pid: int, calls: dict[str, int]) -> Iterator[None]:
+    """Fills `calls` with the system calls that the process makes in between."""
+    strace = subprocess.Popen(["strace", "-f", "-c", "-p", str(pid)], stderr=subprocess.PIPE, text=True)
+    first = strace.stderr.readline()
+    if "attached" not in first:
+        raise SystemExit(first.strip())
+    yield
+    strace.send_signal(signal.SIGINT)
+    for line in strace.communicate()[1].splitlines():
+        # "% time     seconds  usecs/call     calls    errors syscall"
+        if row := re.fullmatch(r"\s*[\d.]+\s+[\d.]+\s+\d+\s+(\d+)(?:\s+\d+)?\s+(\w+)", line):
+            if row[2] != "total":
+                calls[row[2]] = int(row[1])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("port", type=int)
+    parser.add_argument("pid", type=int, help="the server's process number")
+    args = parser.parse_args()
+    client = Client(args.port)
+    client.ask(b"set k 0 0 100\r\n" + b"v" * 100 + b"\r\n")
+    for keys, requests in ((1, 1000), (100, 1000), (10_000, 20)):
+        request = b"get" + b" k" * keys + b"\r\n"
+
+        def ask(times: int, pause: float = 0) -> None:
+            for _ in range(times):
+                client.ask(request, b"END\r\n")
+                time.sleep(pause)
+
+        ask(requests)
+        before = cpu_time(args.pid)
+        ask(requests)
+        spent = (cpu_time(args.pid) - before) / requests / 1e3
+        calls: dict[str, int] = {}
+        with counted(args.pid, calls):
+            ask(requests, PAUSE)
+        shown = "   ".join(f"{name} {calls[name] / requests:.0f}" for name in IO if name in calls)
+        print(f"a get of {keys:>6,} keys: {spent:8,.0f} µs of CPU   {shown}")
+
+
+if __name__ == "__main__":
+    main()

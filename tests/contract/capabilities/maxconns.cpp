@@ -1,0 +1,189 @@
+// maxconns: out of descriptors (-c). With -o maxconns_fast the one too many is told so; without it, it waits until
+// another one leaves.
+#include <doctest/doctest.h>
+#include <sched.h>
+
+#include <algorithm>
+#include <chrono>
+#include <future>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "tests/contract/harness/client.h"
+#include "tests/contract/harness/server_process.h"
+#include "tests/contract/harness/statistics.h"
+#include "tests/contract/harness/target.h"
+
+namespace contract {
+namespace {
+
+constexpr const char* limit = "60";
+constexpr std::string_view too_many = "ERROR Too many open connections\r\n";
+
+// Asks again and again, until the statistics are as they should be.
+template <typename Condition>
+void wait_until(client& watcher, const std::string& what, Condition reached) {
+  const auto end = std::chrono::steady_clock::now() + under_test().deadline;
+  while (!reached(statistics{watcher})) {
+    if (std::chrono::steady_clock::now() > end) throw deadline_passed("the statistics never said: " + what);
+    ::sched_yield();
+  }
+}
+
+void wait_until_accepting(client& watcher, long long accepting) {
+  wait_until(watcher, "accepting_conns " + std::to_string(accepting),
+             [&](const statistics& st) { return st.number("accepting_conns") == accepting; });
+}
+
+void leave(client& c) {
+  c.send("quit\r\n");
+  static_cast<void>(c.receive_rest());
+}
+
+// Connects, and asks for the version, until the listeners are muted; all whom it returns are inside. A server may
+// notice that it is full when it has given out the last descriptor, or only when it wants one more, and then somebody
+// waits.
+std::vector<client> fill(const server_process& server, client& watcher) {
+  std::vector<client> crowd;
+  const statistics start{watcher};
+  bool full = start.number("accepting_conns") == 0;
+  bool all_inside = true;
+  const auto look = [&](const statistics& st) {
+    const long long arrived = st.number("total_connections") - start.number("total_connections");
+    full = st.number("accepting_conns") == 0;
+    all_inside = arrived == static_cast<long long>(crowd.size());
+    return full || all_inside;
+  };
+  while (!full) {
+    crowd.emplace_back(server).send("version\r\n");
+    wait_until(watcher, "one more connection, or accepting_conns 0", look);
+  }
+  if (!all_inside) {
+    leave(crowd.front());
+    wait_until(watcher, "the last one is inside", [&](const statistics& st) { return look(st) && all_inside; });
+    crowd.erase(crowd.begin());
+  }
+  return crowd;
+}
+
+}  // namespace
+
+TEST_SUITE("maxconns") {
+  TEST_CASE("maxconns_fast: the one too many is told so, and those before it are served") {
+    const server_process server{{"-c", limit, "-o", "maxconns_fast"}};
+    std::vector<client> crowd;
+    std::string answer = "VERSION ";
+    while (answer.starts_with("VERSION ")) {
+      REQUIRE(crowd.size() < 60);
+      answer = crowd.emplace_back(server).ask("version");
+    }
+    CHECK(answer == too_many);
+    CHECK(crowd.back().receive_rest() == "");
+    crowd.pop_back();
+    REQUIRE(crowd.size() >= 10);
+
+    constexpr long long others = 100;
+    for (long long i = 0; i < others; ++i) {
+      client refused{server};
+      REQUIRE(refused.receive_rest() == too_many);
+    }
+    for (client& one : crowd) CHECK(one.ask("get a") == "END\r\n");
+    const statistics st{crowd.front()};
+    CHECK(st.number("rejected_connections") == others + 1);
+    CHECK(st.number("listen_disabled_num") == 0);
+    CHECK(st.number("accepting_conns") == 1);
+
+    leave(crowd.back());
+    crowd.pop_back();
+    client next{server};
+    CHECK(next.ask("version").starts_with("VERSION "));
+  }
+
+  TEST_CASE("a client for whom there is no descriptor waits until another one leaves") {
+    const server_process server{{"-c", limit}};
+    client watcher{server};
+    for (int round = 1; round <= 20; ++round) {
+      CAPTURE(round);
+      const statistics before{watcher};
+      std::vector<client> crowd = fill(server, watcher);
+      REQUIRE(crowd.size() >= 10);
+      CHECK(statistics{watcher}.number("listen_disabled_num") > before.number("listen_disabled_num"));
+      crowd.emplace_back(server).send("version\r\n");  // a muted listener's queue has room for one
+
+      leave(crowd.front());
+      REQUIRE(crowd.back().receive_line().starts_with("VERSION "));
+      for (auto one = crowd.begin() + 1; one != crowd.end() - 1; ++one) {
+        REQUIRE(one->receive_line().starts_with("VERSION "));
+        REQUIRE(one->ask("get a") == "END\r\n");
+      }
+      for (auto one = crowd.begin() + 1; one != crowd.end(); ++one) leave(*one);
+      wait_until_accepting(watcher, 1);
+      CHECK(statistics{watcher}.number("time_in_listen_disabled_us") > before.number("time_in_listen_disabled_us"));
+    }
+    CHECK(watcher.ask("version").starts_with("VERSION "));
+  }
+
+  // The news of a free descriptor and the end of the descriptors come at the same moment, again and again.
+  TEST_CASE("nobody is forgotten when one leaves while another one comes") {
+    const server_process server{{"-c", limit}};
+    client watcher{server};
+    std::vector<client> crowd = fill(server, watcher);
+    for (int round = 1; round <= 100; ++round) {
+      CAPTURE(round);
+      client oldest = std::move(crowd.front());
+      crowd.erase(crowd.begin());
+      std::future<void> leaving = std::async(std::launch::async, [&] { oldest.reset(); });
+      client& next = crowd.emplace_back(server);
+      REQUIRE(next.ask("version").starts_with("VERSION "));
+      leaving.get();
+    }
+  }
+
+  // The kernel does not refuse those for whom the queue has no room: it lets them repeat their SYN, a second later.
+  TEST_CASE("a crowd that waits outside gets in when there is room") {
+    std::vector<std::future<std::string>> outside;  // outlives the server, whose end ends a connect() that still waits
+    const server_process server{{"-c", limit}};
+    client watcher{server};
+    std::vector<client> crowd = fill(server, watcher);
+    for (int i = 0; i < 5; ++i) {
+      outside.push_back(std::async(std::launch::async, [&] { return client{server}.ask("version"); }));
+    }
+    for (std::size_t i = 0; i < 8; ++i) leave(crowd[i]);
+    for (std::future<std::string>& one : outside) {
+      REQUIRE(one.wait_for(under_test().deadline) == std::future_status::ready);
+      CHECK(one.get().starts_with("VERSION "));
+    }
+    crowd.clear();
+    wait_until_accepting(watcher, 1);
+  }
+
+  TEST_CASE("stats conns: address, state and idle time of every connection") {
+    const server_process server;
+    client c{server};
+    client idle{server};
+    REQUIRE(idle.ask("version").starts_with("VERSION "));
+    const statistics conns{c, "conns"};
+    const auto has_value = [&](std::string_view value) {
+      return std::ranges::count_if(conns.lines(), [&](const auto& line) { return line.second == value; });
+    };
+    CHECK(has_value("conn_listening") == 1);
+    CHECK(has_value("tcp:127.0.0.1:" + std::to_string(server.port())) == 1);
+    CHECK(static_cast<long long>(conns.lines().size()) == 3 * statistics{c}.number("curr_connections"));
+    int clients = 0;
+    for (const auto& line : conns.lines()) {
+      const std::string& name = line.first;
+      CAPTURE(name);
+      const std::string number = name.substr(0, name.find(':'));
+      REQUIRE(conns.has(number + ":state"));
+      CHECK(conns.text(number + ":state").starts_with("conn_"));
+      CHECK(conns.text(number + ":addr").starts_with("tcp:127.0.0.1:"));
+      CHECK(conns.number(number + ":secs_since_last_cmd") >= 0);
+      CHECK(conns.number(number + ":secs_since_last_cmd") < 3'600);
+      if (name.ends_with(":state") && line.second != "conn_listening") ++clients;
+    }
+    CHECK(clients == 2);
+  }
+}
+
+}  // namespace contract
