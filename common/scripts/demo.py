@@ -265,6 +265,54 @@ def talk(page: Page, server: Server, can: frozenset[str]) -> None:
         page.states(trace.states())
 
 
+def statistics(client: socket.socket, *names: str) -> str:
+    """These of the server's statistics, as one line."""
+    client.sendall(b"stats\r\n")
+    values = dict(line.split(" ")[1:3] for line in reply(client).decode().split("\r\n") if line.startswith("STAT "))
+    return "   ".join(f"{name} {values[name]}" for name in names)
+
+
+def crowd(page: Page, server: Server) -> None:
+    """A burst of clients, until the descriptors run out; and what becomes of the one who has to wait."""
+    page.heading("a crowd")
+    page.paragraph(
+        "Four workers, and no more than 60 descriptors. Clients come as fast as they can; each asks for the version, and "
+        "stays."
+    )
+    page.line()
+    everyone: list[socket.socket] = []
+    inside: list[socket.socket] = []
+    try:
+        while True:
+            waiting = server.connect(0.3)
+            everyone.append(waiting)
+            waiting.sendall(b"version\r\n")
+            try:
+                reply(waiting)
+            except TimeoutError:
+                break
+            inside.append(waiting)
+            if len(inside) > 60:
+                raise ServerFailed("60 descriptors were enough for more than 60 clients")
+        page.row("clients", f"{len(inside)} are served; the next one is connected, but nobody answers", "client")
+        page.row("stats", statistics(inside[0], "curr_connections", "accepting_conns", "listen_disabled_num"), "server")
+        page.pause(1.5)
+        page.line()
+        page.paragraph("The listeners are muted. Every 10 ms the master looks whether somebody has left. Now five do.", INDENT)
+        page.line()
+        page.pause(1.0)
+        for _ in range(5):
+            inside.pop().close()
+        start = time.monotonic()
+        waiting.settimeout(DEADLINE)
+        answer = reply(waiting).decode().strip()
+        page.row("clients", f"the one who waited has its answer {(time.monotonic() - start) * 1e3:.0f} ms later: {answer}", "client")
+        page.row("stats", statistics(inside[0], "accepting_conns", "time_in_listen_disabled_us"), "server")
+    finally:
+        for client in everyone:
+            client.close()
+
+
 def what_next(page: Page, chapter: chapters.Chapter, table: list[chapters.Chapter]) -> None:
     page.heading("the chapters so far")
     chapters.print_list(table)
@@ -306,6 +354,10 @@ def main(arguments: list[str]) -> int:
         page.pause(1.5)
         with Server(program, "-vvv", *flags, stderr=subprocess.PIPE) as server:
             talk(page, server, can)
+        if "maxconns" in can:
+            page.pause(1.0)
+            with Server(program, "-t", "4", "-c", "60", *flags) as server:
+                crowd(page, server)
         page.pause(1.0)
         if chapter:
             what_next(page, chapter, table)
