@@ -44,7 +44,7 @@ void check_stuck_client(const server_process& server, std::string_view command, 
   const auto busy_before = server.cpu_time();
   client other{server};
   CHECK(stuck.send_some("", milliseconds{300}) == 0);
-  CHECK(server.cpu_time() - busy_before < milliseconds{30});
+  CHECK(server.cpu_time() - busy_before < milliseconds{under_test().sanitized ? 150 : 30});
 
   const auto start = std::chrono::steady_clock::now();
   for (int i = 0; i < 50; ++i) REQUIRE(other.ask("version").starts_with("VERSION "));
