@@ -32,6 +32,8 @@ server::server(const ::settings& opts)
 }
 
 server::~server() {
+  // All of them before the first is destroyed: "stats" on one worker reads the counters of the others.
+  for (const auto& thread : threads) thread->thread = {};  // asks the worker to stop, and waits for it
   event_del(&clockevent);
   for (struct event& signal : signal_events) event_del(&signal);
 }

@@ -38,6 +38,7 @@ server::server(const ::settings& opts)
 
 server::~server() {
   if (paused) resume_threads(*this);
+  // All of them before the first is destroyed: "stats" on one worker reads the counters of the others.
   for (const auto& thread : threads) thread->thread = {};  // asks the worker to stop, and waits for it
   conns.clear();
   event_del(&clockevent);

@@ -181,7 +181,8 @@ TEST_SUITE("threads") {
         running.push_back(std::async(std::launch::async, [&, i] {
           client c{server};
           const std::string key = "k" + std::to_string(i % 3);
-          const std::string work = "set " + key + " 0 0 2000\r\n" + std::string(2'000, 'v') + "\r\nget " + key + "\r\n";
+          const std::string work =
+              "set " + key + " 0 0 2000\r\n" + std::string(2'000, 'v') + "\r\nget " + key + "\r\nstats\r\n";
           ++at_work;
           for (std::string answer = "some"; !answer.empty(); answer = c.receive_some()) c.send(work);
         }));
@@ -218,7 +219,7 @@ TEST_SUITE("threads") {
     std::vector<std::size_t> workers;
     for (int i = 0; i < 8; ++i) REQUIRE(clients.emplace_back(server).ask("get a") == "END\r\n");
     for (client& one : clients) workers.push_back(worker_of(one, server));
-    CHECK(std::set<std::size_t>(workers.begin(), workers.begin() + 4) == std::set<std::size_t>{1, 2, 3, 4});
+    CHECK(std::set<std::size_t>(workers.begin(), workers.begin() + 4).size() == 4);
     for (std::size_t i = 0; i < 4; ++i) CHECK(workers[i] == workers[i + 4]);
   }
 }
