@@ -21,9 +21,11 @@ namespace {
 
 // Inputs up to this length are cut at every boundary.
 constexpr std::size_t cut_everywhere = 600;
-// Inputs up to this length are also sent byte by byte, longer ones in pieces of `odd_piece`.
+// Inputs up to this length are also sent byte by byte, longer ones in odd pieces, huge ones in few.
 constexpr std::size_t bytewise = 5'000;
 constexpr std::size_t odd_piece = 4'093;
+constexpr std::size_t huge = 100'000;
+constexpr std::size_t huge_piece = 65'521;
 
 // After so many rows that ended in a deadline, a table is given up: the server is broken, and each row more costs a
 // deadline.
@@ -106,16 +108,15 @@ std::set<std::size_t> cuts(std::string_view input) {
     around(0, input.size());
     return places;
   }
-  const bool huge = input.size() > 100'000;
-  const std::size_t line_ends = huge ? 4 : 24;
-  const std::size_t spread = huge ? 8 : 24;
-  around(0, huge ? 4 : 60);
-  around(input.size(), huge ? 4 : 24);
+  const bool few = input.size() > huge;
+  around(0, few ? 2 : 60);
+  around(input.size(), few ? 3 : 24);
   std::size_t line_end = input.find("\r\n");
-  for (std::size_t i = 0; i < line_ends && line_end != std::string_view::npos; ++i) {
-    around(line_end + 1, 2);
+  for (int i = 0; i < (few ? 2 : 24) && line_end != std::string_view::npos; ++i) {
+    around(line_end + 1, few ? 1 : 2);
     line_end = input.find("\r\n", line_end + 1);
   }
+  const std::size_t spread = few ? 3 : 24;
   for (std::size_t i = 1; i < spread; ++i) around(input.size() * i / spread, 0);
   return places;
 }
@@ -233,7 +234,7 @@ std::vector<manner> manners(const std::vector<exchange>& exchanges) {
   for (std::size_t i = 0; i < exchanges.size(); ++i) {
     const std::string& input = exchanges[i].send;
     for (const std::size_t cut : cuts(input)) all.push_back({i, cut, std::string::npos});
-    const std::size_t piece = input.size() <= bytewise ? 1 : odd_piece;
+    const std::size_t piece = input.size() <= bytewise ? 1 : input.size() <= huge ? odd_piece : huge_piece;
     if (piece < input.size()) all.push_back({i, piece, piece});
   }
   return all;
