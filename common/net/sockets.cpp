@@ -93,7 +93,7 @@ struct endpoint {
 };
 
 // Takes "host:port" and "[address]:port" apart. A bare IPv6 address is known by its more than one colon.
-[[nodiscard]] endpoint split(const std::string& interface, int port) {
+[[nodiscard]] endpoint split(const std::string& interface, int port, const std::string& doing = "listen") {
   const auto colon = interface.rfind(':');
   const bool bracketed = interface.starts_with('[');
   const bool has_port =
@@ -103,21 +103,21 @@ struct endpoint {
   if (has_port) {
     const char* const end = interface.data() + interface.size();
     const auto [stop, error] = std::from_chars(interface.data() + colon + 1, end, port);
-    if (error != std::errc{} || stop != end || port < 0 || port > 65535) fail(EINVAL, "listen " + interface);
+    if (error != std::errc{} || stop != end || port < 0 || port > 65535) fail(EINVAL, doing + " " + interface);
   }
   return {host, port};
 }
 
-[[nodiscard]] address_list resolve(const endpoint& where, int type) {
+[[nodiscard]] address_list resolve(const endpoint& where, int type, int flags = AI_PASSIVE) {
   static const resolver_category category;
   addrinfo hints{};
-  hints.ai_flags = AI_PASSIVE;
+  hints.ai_flags = flags;
   hints.ai_family = AF_UNSPEC;
   hints.ai_socktype = type;
   const std::string port = std::to_string(where.port);
   addrinfo* found = nullptr;
   const int error = getaddrinfo(where.host.empty() ? nullptr : where.host.c_str(), port.c_str(), &hints, &found);
-  const std::string doing = "listen " + where.host + ":" + port;
+  const std::string doing = ((flags & AI_PASSIVE) != 0 ? "listen " : "server ") + where.host + ":" + port;
   if (error == EAI_SYSTEM) fail(errno, doing);
   if (error != 0) throw std::system_error(error, category, doing);
   return address_list(found);
@@ -213,6 +213,15 @@ class scoped_umask {
   mode_t old_;
 };
 
+[[nodiscard]] sockaddr_un path_address(const std::string& path, const std::string& doing) {
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  if (path.empty()) fail(EINVAL, doing + " unix:");  // would be an address of the kernel's choice
+  if (path.size() >= sizeof address.sun_path) fail(ENAMETOOLONG, doing + " unix:" + path);
+  path.copy(address.sun_path, path.size());
+  return address;
+}
+
 // Nobody listens there any more: a server that was killed leaves its socket file behind, and bind() does not reuse it.
 [[nodiscard]] bool is_stale(const sockaddr_un& address) noexcept {
   const unique_fd probe(socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
@@ -230,13 +239,26 @@ std::vector<unique_fd> bind_udp(const std::string& interface, int port) {
   return open_all(interface, port, SOCK_DGRAM, 0);
 }
 
+address resolve_tcp(const std::string& host_and_port) {
+  const std::string doing = "server " + host_and_port;
+  const endpoint where = split(host_and_port, 0, "server");
+  if (where.host.empty() || where.port == 0) fail(EINVAL, doing);
+  const address_list found = resolve(where, SOCK_STREAM, 0);
+  address result{host_and_port, {}, found->ai_addrlen};
+  std::memcpy(&result.storage, found->ai_addr, found->ai_addrlen);
+  return result;
+}
+
+address unix_address(const std::string& path) {
+  const sockaddr_un where = path_address(path, "server");
+  address result{path, {}, sizeof where};
+  std::memcpy(&result.storage, &where, sizeof where);
+  return result;
+}
+
 unique_fd listen_unix(const std::string& path, mode_t mode, int backlog) {
   const std::string where = "unix:" + path;
-  sockaddr_un address{};
-  address.sun_family = AF_UNIX;
-  if (path.empty()) fail(EINVAL, "bind " + where);  // would be an address of the kernel's choice
-  if (path.size() >= sizeof address.sun_path) fail(ENAMETOOLONG, "bind " + where);
-  path.copy(address.sun_path, path.size());
+  const sockaddr_un address = path_address(path, "bind");
 
   struct stat file {};
   if (lstat(path.c_str(), &file) == 0) {
@@ -295,5 +317,7 @@ void write_port_file(const std::string& path, std::span<const int> sockets) {
 }
 
 void set_nodelay(int fd) noexcept { enable(fd, IPPROTO_TCP, TCP_NODELAY); }
+
+void set_keepalive(int fd) noexcept { enable(fd, SOL_SOCKET, SO_KEEPALIVE); }
 
 }  // namespace net

@@ -1,6 +1,7 @@
 // Listening sockets and their addresses. Every socket made here is non-blocking and close-on-exec.
 #pragma once
 
+#include <sys/socket.h>
 #include <sys/types.h>
 
 #include <span>
@@ -22,6 +23,20 @@ namespace net {
 // takes it away). `mode` is the file's permission bits. Throws std::system_error.
 [[nodiscard]] unique_fd listen_unix(const std::string& path, mode_t mode, int backlog);
 
+// Where to connect to.
+struct address {
+  std::string name;  // as it was given
+  sockaddr_storage storage{};
+  socklen_t length = 0;
+};
+
+// The first address that "host:port" or "[address]:port" resolves to; it blocks while it asks. Throws std::system_error
+// that names it ("server nowhere:11211: Name or service not known").
+[[nodiscard]] address resolve_tcp(const std::string& host_and_port);
+
+// Throws std::system_error (ENAMETOOLONG).
+[[nodiscard]] address unix_address(const std::string& path);
+
 // "tcp:127.0.0.1:11211", "tcp6:[::1]:11211", "udp:…", "unix:/path" as "stats conns" prints them. A client on a unix
 // socket has no path: "unix:". Where the kernel gives no address: "unknown".
 [[nodiscard]] std::string local_address(int fd);
@@ -35,5 +50,8 @@ void write_port_file(const std::string& path, std::span<const int> sockets);
 
 // Sends small writes at once instead of waiting for the peer's ACK (Nagle's algorithm off). No effect on unix sockets.
 void set_nodelay(int fd) noexcept;
+
+// Lets the kernel ask after a peer that has been silent for long. No effect on unix sockets.
+void set_keepalive(int fd) noexcept;
 
 }  // namespace net

@@ -5,7 +5,7 @@
 # What a build needs, and what the tests need besides: Debian's names.
 build_packages=(
   g++ meson ninja-build pkg-config python3 universal-ctags git
-  libevent-dev libxxhash-dev doctest-dev
+  libevent-dev libxxhash-dev doctest-dev libyaml-cpp-dev libssl-dev zlib1g-dev
 )
 client_packages=(
   memcached nutcracker libmemcached-tools
@@ -36,7 +36,7 @@ present_without_dpkg() {
     universal-ctags) ctags --version 2>/dev/null | grep -q 'Universal Ctags' ;;
     libmemcached-tools) command -v memccapable ;;
     doctest-dev) [[ -e /usr/include/doctest/doctest.h || -e /usr/local/include/doctest/doctest.h ]] ;;
-    lib*-dev) ! command -v dpkg-query && pkg-config --exists "$(pkg_config_name "$1")" ;;
+    lib*-dev | zlib1g-dev) ! command -v dpkg-query && pkg-config --exists "$(pkg_config_name "$1")" ;;
     python3-*) ! command -v dpkg-query && "$(client_python)" -c "import ${1#python3-}" ;;
     *) false ;;
   esac >/dev/null 2>&1
@@ -46,6 +46,9 @@ pkg_config_name() {
   case $1 in
     libevent-dev) echo libevent ;;
     libxxhash-dev) echo libxxhash ;;
+    libyaml-cpp-dev) echo yaml-cpp ;;
+    libssl-dev) echo libcrypto ;;
+    zlib1g-dev) echo zlib ;;
     *) local name=${1%-dev} && echo "${name#lib}" ;;
   esac
 }

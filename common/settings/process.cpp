@@ -122,3 +122,14 @@ void prepare_process(const settings& s) {
   // As 1.4.25: a daemon that was asked to be verbose keeps its streams.
   if (s.daemonize && s.verbose == 0) close_standard_streams();
 }
+
+void prepare_proxy(bool daemonize) {
+  std::signal(SIGPIPE, SIG_IGN);
+  rlimit limit{};
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) fail("read the limit of open files");
+  limit.rlim_cur = limit.rlim_max;
+  if (setrlimit(RLIMIT_NOFILE, &limit) != 0) fail("raise the limit of open files");
+  if (!daemonize) return;
+  leave_the_terminal();
+  close_standard_streams();
+}

@@ -22,3 +22,8 @@ class pid_file {
 // without -u: a one-line warning. Call after the sockets are bound (they may need root) and before any thread or event
 // base is made (-d forks). Throws std::system_error naming what failed, usage_error for a user that is not there.
 void prepare_process(const settings& s);
+
+// The same for a proxy, which has nutcracker's command line: ignores SIGPIPE, lifts the limit of open files as far as it
+// may, and with `daemonize` leaves the terminal and its streams. Call before any thread or epoll descriptor is made. Throws
+// std::system_error naming what failed.
+void prepare_proxy(bool daemonize);

@@ -41,6 +41,9 @@ struct settings {
   bool maxconns_fast = false;                                 // -o maxconns_fast
   unsigned hashpower_init = 16;                               // -o hashpower=N
   bool nagle = false;                                         // -o nagle (chapter 03's experiment)
+  std::string server;                                         // -o server=HOST:PORT (chapter 13)
+  bool level_triggered = false;                               // -o level (chapter 13's experiments)
+  bool read_once = false;                                     // -o read_once
 };
 
 // What one chapter's program is called and takes.

@@ -292,3 +292,18 @@ TEST_CASE("set_nodelay") {
   net::set_nodelay(both.accepted.get());
   CHECK(option(both.accepted.get(), IPPROTO_TCP, TCP_NODELAY) == 1);
 }
+
+TEST_CASE("where a server is") {
+  const net::address four = net::resolve_tcp("127.0.0.1:11211");
+  CHECK(four.name == "127.0.0.1:11211");
+  CHECK(four.storage.ss_family == AF_INET);
+  CHECK(four.length > 0);
+  CHECK(net::resolve_tcp("[::1]:11211").storage.ss_family == AF_INET6);
+  for (const auto* wrong : {"", "127.0.0.1", "127.0.0.1:", "127.0.0.1:0", "127.0.0.1:65536", "127.0.0.1:x", ":11211"}) {
+    CAPTURE(wrong);
+    CHECK_THROWS_AS(static_cast<void>(net::resolve_tcp(wrong)), std::system_error);
+  }
+  CHECK(net::unix_address("/tmp/s").storage.ss_family == AF_UNIX);
+  CHECK_THROWS_AS(static_cast<void>(net::unix_address("")), std::system_error);
+  CHECK_THROWS_AS(static_cast<void>(net::unix_address(std::string(200, 'x'))), std::system_error);
+}

@@ -2,15 +2,19 @@
 // another one leaves.
 #include <doctest/doctest.h>
 #include <sched.h>
+#include <signal.h>
 
 #include <algorithm>
 #include <chrono>
+#include <fstream>
 #include <future>
+#include <stdexcept>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "tests/contract/harness/client.h"
+#include "tests/contract/harness/printable.h"
 #include "tests/contract/harness/server_process.h"
 #include "tests/contract/harness/statistics.h"
 #include "tests/contract/harness/target.h"
@@ -65,6 +69,26 @@ std::vector<client> fill(const server_process& server, client& watcher) {
     crowd.erase(crowd.begin());
   }
   return crowd;
+}
+
+// Where it listens, one port for each -l.
+std::vector<int> ports_of(const server_process& server) {
+  std::vector<int> ports;
+  std::ifstream file{server.directory() / "port"};
+  const std::string label = "TCP INET: ";
+  for (std::string line; std::getline(file, line);) {
+    if (line.starts_with(label)) ports.push_back(std::stoi(line.substr(label.size())));
+  }
+  return ports;
+}
+
+// Each is served in its turn, and then makes room.
+void see_served(std::vector<client>& queue) {
+  for (client& one : queue) {
+    const std::string answer = one.receive_line();
+    if (!answer.starts_with("VERSION ")) throw std::runtime_error("one who waited was answered " + printable(answer));
+    leave(one);
+  }
 }
 
 }  // namespace
@@ -156,6 +180,37 @@ TEST_SUITE("maxconns") {
     }
     crowd.clear();
     wait_until_accepting(watcher, 1);
+  }
+
+  // While the server is stopped, the kernel finishes handshakes for it: more clients than there are descriptors wait
+  // for both listeners at once. Nobody else keeps the order, so each queue needs somebody who sees to it.
+  TEST_CASE("out of descriptors again and again, and no listener stays muted") {
+    constexpr int each = 25;
+    const server_process server{{"-c", limit, "-l", "127.0.0.1"}};
+    const std::vector<int> ports = ports_of(server);
+    REQUIRE(ports.size() == 2);
+    client watcher{server};
+    for (int round = 1; round <= (under_test().sanitized ? 10 : 100); ++round) {
+      CAPTURE(round);
+      const statistics before{watcher};
+      server.signal(SIGSTOP);
+      std::vector<client> first;
+      std::vector<client> second;
+      for (int i = 0; i < each; ++i) {
+        first.emplace_back(ports[0]).send("version\r\n");
+        second.emplace_back(ports[1]).send("version\r\n");
+      }
+      server.signal(SIGCONT);
+      wait_until(watcher, "one time more out of descriptors", [&](const statistics& st) {
+        return st.number("listen_disabled_num") > before.number("listen_disabled_num");
+      });
+      std::future<void> served = std::async(std::launch::async, [&] { see_served(first); });
+      see_served(second);
+      served.get();
+      wait_until_accepting(watcher, 1);
+      for (const int port : ports) REQUIRE(client{port}.ask("version").starts_with("VERSION "));
+      CHECK(statistics{watcher}.number("total_connections") - before.number("total_connections") == 2 * each + 2);
+    }
   }
 
   TEST_CASE("stats conns: address, state and idle time of every connection") {

@@ -142,7 +142,9 @@ consumption by_proc(int socket, const endpoints& e) {
 
 }  // namespace
 
-client::client(const server_process& server, const client_options& options)
+client::client(const server_process& server, const client_options& options) : client{server.port(), options} {}
+
+client::client(int port, const client_options& options)
     : socket_{::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)},
       diagnosis_{::socket(AF_NETLINK, SOCK_DGRAM | SOCK_CLOEXEC, NETLINK_SOCK_DIAG)} {
   // The sizes of buffers must be known before the handshake, which announces the window.
@@ -150,10 +152,10 @@ client::client(const server_process& server, const client_options& options)
   if (options.send_buffer != 0) set_option(socket_.get(), SOL_SOCKET, SO_SNDBUF, options.send_buffer);
   sockaddr_in address{};
   address.sin_family = AF_INET;
-  address.sin_port = htons(static_cast<std::uint16_t>(server.port()));
+  address.sin_port = htons(static_cast<std::uint16_t>(port));
   address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
   if (::connect(socket_.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
-    throw_errno("connect to port " + std::to_string(server.port()));
+    throw_errno("connect to port " + std::to_string(port));
   }
   set_option(socket_.get(), IPPROTO_TCP, TCP_NODELAY, 1);
 }

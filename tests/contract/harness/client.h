@@ -30,6 +30,7 @@ struct client_options {
 class client {
  public:
   explicit client(const server_process& server, const client_options& options = {});
+  explicit client(int port, const client_options& options = {});  // of a server that listens on several
   explicit client(const std::filesystem::path& unix_socket);
 
   // Nagle's algorithm is off: each call leaves as a segment of its own.

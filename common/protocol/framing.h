@@ -1,0 +1,55 @@
+// How far a request and a reply go. For a proxy: it passes both on as they are, but must know where they end, or it
+// would give one client another one's reply.
+#pragma once
+
+#include <cstddef>
+#include <string_view>
+
+namespace protocol {
+
+// Bytes without a line end that begin like a get may be a long one, of several thousand keys. Others of this length are
+// no line at all.
+inline constexpr std::size_t longest_get = std::size_t{1} << 20;
+inline constexpr std::size_t longest_line = 2048;
+
+// The largest value that any server could take: the largest -I.
+inline constexpr std::size_t largest_value = std::size_t{128} << 20;
+
+enum class request_kind : unsigned char {
+  retrieval,  // get and gets: names keys, as many as it likes
+  keyed,      // names one key
+  general,    // names none: version, stats, flush_all, verbosity
+  quit,       // the client leaves, and no server needs to hear of it
+};
+
+// Plain values; the views point into the line.
+struct request_frame {
+  request_kind kind = request_kind::general;
+  std::string_view command;
+  std::string_view key;         // the first, where it names keys
+  std::size_t value_bytes = 0;  // how many follow the line, with the value's line end
+  bool noreply = false;         // there will be no reply, not even a refusal
+  std::string_view refusal;     // not empty: no server must see this. The answer; a value is to be thrown away
+};
+
+struct reply_frame {
+  bool last = true;             // no other line belongs to this reply
+  bool item = false;            // a VALUE line
+  std::size_t value_bytes = 0;  // how many follow the line, with the value's line end
+  bool valid = true;            // false: a VALUE line that does not say how long its value is
+};
+
+// `line` is without its line end. Nothing is passed on that servers do not agree about, how many bytes or how many
+// replies it is: on a connection that many clients share it would put all of them out of step. So an unknown command is
+// refused, which a newer server may read a value for; and a storage command with a number that is none, whose value
+// some servers take for the next command. Source: protocol.txt; limits and texts are 1.4.25's.
+[[nodiscard]] request_frame frame_request(std::string_view line) noexcept;
+
+// Whether `begin`, which has no line end, cannot become a line any more.
+[[nodiscard]] bool too_long(std::string_view begin) noexcept;
+
+// `line` is without its line end. A reply is one line, except that lines of VALUE, STAT, ITEM and PREFIX have others
+// after them, END the last. Source: protocol.txt.
+[[nodiscard]] reply_frame frame_reply(std::string_view line) noexcept;
+
+}  // namespace protocol
