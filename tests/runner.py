@@ -329,9 +329,9 @@ class Runner:
         self._sanitize_with("asan", "address,undefined", table)
         # A chapter with one thread has nothing that TSan could find. What it finds in the newest, it would find in each that
         # has the same code: of the others it sees what is about threads.
-        threaded = [c for c in table if "threads" in c.capabilities]
-        brief = () if self._long or self._wanted else tuple(threaded[:-1])
-        self._sanitize_with("tsan", "thread", threaded, brief)
+        servers = [c for c in table if "threads" in c.capabilities]
+        brief = () if self._long or self._wanted else tuple(servers[:-1])
+        self._sanitize_with("tsan", "thread", [*servers, *(c for c in table if "pools" in c.capabilities)], brief)
 
     def _sanitize_with(
         self, name: str, sanitizer: str, concerned: list[chapters.Chapter], brief: tuple[chapters.Chapter, ...] = ()

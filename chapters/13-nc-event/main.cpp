@@ -1,0 +1,54 @@
+// Chapter 13: twemproxy's event model. One thread, an event loop of its own, and a proxy in front of one server.
+#include <malloc.h>
+#include <sysexits.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <exception>
+#include <iterator>
+#include <string>
+#include <system_error>
+#include <utility>
+#include <vector>
+
+#include "common/net/sockets.h"
+#include "common/settings/process.h"
+#include "nc_core.h"
+
+namespace {
+
+std::vector<net::unique_fd> proxy_sockets(const settings& opts) {
+  std::vector<net::unique_fd> sockets;
+  const int port = opts.port > 0 ? opts.port : 0;
+  for (const std::string& interface : opts.inter.empty() ? std::vector<std::string>{""} : opts.inter) {
+    std::vector<net::unique_fd> more = net::listen_tcp(interface, port, opts.backlog);
+    std::move(more.begin(), more.end(), std::back_inserter(sockets));
+  }
+  return sockets;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) try {
+  const settings opts =
+      parse_command_line(argc, argv, {CHAPTER_NAME, CHAPTER_IDEA, CHAPTER_FLAGS, "server,level,read_once"});
+  if (opts.server.empty()) throw usage_error("-o server=HOST:PORT says for whom it is the proxy");
+  auto sockets = proxy_sockets(opts);
+  prepare_process(opts);
+  const pid_file pid(opts.pid_file);
+
+  mallopt(M_TRIM_THRESHOLD, 4 << 20);  // blocks come and go all the time: not back to the kernel each time
+
+  context ctx(opts);
+  core_start(ctx, std::move(sockets));
+  while (!ctx.stop) {
+    if (core_loop(ctx) != NC_OK) throw std::system_error(errno, std::generic_category(), "epoll_wait");
+  }
+  return EX_OK;
+} catch (const usage_error& e) {
+  std::fprintf(stderr, "%s: %s\n", CHAPTER_NAME, e.what());
+  return EX_USAGE;
+} catch (const std::exception& e) {
+  std::fprintf(stderr, "%s: %s\n", CHAPTER_NAME, e.what());
+  return 1;
+}

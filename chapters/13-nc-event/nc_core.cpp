@@ -1,0 +1,94 @@
+// The loop, and what every event goes through.
+#include "nc_core.h"
+
+#include <sys/socket.h>
+
+#include <cerrno>
+#include <cstdlib>
+#include <new>
+#include <string_view>
+#include <utility>
+
+#include "common/net/sockets.h"
+#include "nc_message.h"
+#include "nc_proxy.h"
+#include "nc_signal.h"
+
+namespace {
+
+rstatus_t core_recv(context& ctx, conn& c) noexcept try { return c.recv(ctx, c); } catch (const std::bad_alloc&) {
+  c.err = ENOMEM;
+  return NC_ERROR;
+}
+
+rstatus_t core_send(context& ctx, conn& c) noexcept try {
+  return c.send(ctx, c) == NC_OK ? req_resume(ctx, c) : NC_ERROR;
+} catch (const std::bad_alloc&) {
+  c.err = ENOMEM;
+  return NC_ERROR;
+}
+
+void core_error(context& ctx, conn& c) noexcept {
+  socklen_t size = sizeof c.err;
+  if (getsockopt(c.sd.get(), SOL_SOCKET, SO_ERROR, &c.err, &size) == -1) c.err = errno;
+  core_close(ctx, c);
+}
+
+// What this turn has left to send. Sending makes room, and a client that was held back for lack of it goes on: so the
+// list may grow while we walk along it.
+void core_flush(context& ctx) noexcept {
+  for (std::size_t i = 0; i < ctx.unsent.size(); ++i) {
+    conn& c = *ctx.unsent[i];
+    c.unsent = false;
+    if (!c.sd || c.connecting) continue;
+    if (core_send(ctx, c) != NC_OK || c.done) core_close(ctx, c);
+  }
+  ctx.unsent.clear();
+}
+
+}  // namespace
+
+context::context(const settings& o)
+    : opts(o), trace(o.verbose), evb(event_base_create(EVENT_SIZE, core_core)), pool(*this, o.server), own(*this) {
+  if (opts.level_triggered) evb.trigger = 0;
+}
+
+void core_start(context& ctx, std::vector<net::unique_fd> sockets) {
+  signal_init(ctx);
+  std::vector<int> descriptors;
+  for (net::unique_fd& socket : sockets) {
+    descriptors.push_back(socket.get());
+    proxy_listen(ctx, std::move(socket));
+  }
+  if (const char* path = std::getenv("MEMCACHED_PORT_FILENAME")) net::write_port_file(path, descriptors);
+}
+
+rstatus_t core_loop(context& ctx) noexcept {
+  if (event_wait(ctx.evb, ctx.timeout) == -1) return NC_ERROR;
+  core_flush(ctx);
+  if (!ctx.closed.empty()) {
+    ctx.closed.clear();
+    proxy_accept_again(ctx);
+  }
+  return NC_OK;
+}
+
+void core_core(conn& c, std::uint32_t events) noexcept {
+  context& ctx = conn_to_ctx(c);
+  c.events = events;
+  if ((events & EVENT_ERR) != 0) return core_error(ctx, c);
+  if ((events & EVENT_READ) != 0 && (core_recv(ctx, c) != NC_OK || c.done)) return core_close(ctx, c);
+  if ((events & EVENT_WRITE) != 0 && (core_send(ctx, c) != NC_OK || c.done)) return core_close(ctx, c);
+}
+
+void core_unsent(context& ctx, conn& c) {
+  if (c.unsent) return;
+  ctx.unsent.push_back(&c);
+  c.unsent = true;
+}
+
+void core_close(context& ctx, conn& c) noexcept {
+  if (c.role == conn_role::client) ctx.trace.closed(c.sd.get());
+  event_del_conn(ctx.evb, c);
+  c.close(ctx, c);
+}

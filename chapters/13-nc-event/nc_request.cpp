@@ -1,0 +1,105 @@
+// Requests: from a client to the server.
+#include <algorithm>
+#include <cerrno>
+#include <utility>
+
+#include "nc_client.h"
+#include "nc_core.h"
+#include "nc_message.h"
+
+namespace {
+
+// A client that asks and never reads would fill the proxy's memory with replies. So one that is owed this much is not
+// listened to until it has taken half of it.
+constexpr std::size_t most_owed = 128;                         // requests
+constexpr std::size_t most_owed_bytes = std::size_t{1} << 20;  // of responses
+
+bool owed_too_much(const conn& c) { return c.owed >= most_owed || c.owed_bytes >= most_owed_bytes; }
+
+bool owed_little(const conn& c) { return c.owed <= most_owed / 2 && c.owed_bytes <= most_owed_bytes / 2; }
+
+void req_forward(context& ctx, conn& c, const msg_ref& request) {
+  conn* const s = server_conn(ctx, static_cast<server_pool*>(c.owner)->srv);
+  if (s == nullptr) return req_failed(ctx, *request, errno);
+  s->enqueue_inq(*s, request);
+  core_unsent(ctx, *s);
+}
+
+}  // namespace
+
+msg* req_recv_next(context& ctx, conn& c) {
+  if (c.eof) {
+    // It may have closed only its own half, and wait for what it has asked for.
+    c.rmsg.reset();
+    if (!c.active(c)) c.done = true;
+    return nullptr;
+  }
+  if (owed_too_much(c)) {
+    event_del_in(ctx.evb, c);
+    c.held_back = true;
+    return nullptr;
+  }
+  if (c.swallow > 0) {
+    const std::size_t n = std::min(c.swallow, c.rbuf.unread().size());
+    c.rbuf.skip(n);
+    c.swallow -= n;
+    if (c.swallow > 0) return nullptr;
+  }
+  if (!c.rmsg) c.rmsg = std::make_shared<msg>(true, &c);
+  return c.rmsg.get();
+}
+
+void req_recv_done(context& ctx, conn& c) {
+  const msg_ref request = std::move(c.rmsg);
+  ctx.trace.command(c.sd.get(), first_line(*request));
+  if (request->kind == protocol::request_kind::quit) {
+    c.eof = true;
+    return;
+  }
+  if (!request->noreply) c.enqueue_outq(c, request);
+  if (request->refusal.empty()) return req_forward(ctx, c, request);
+  c.swallow = request->vlen;
+  if (request->noreply) return;
+  msg_ref response = std::make_shared<msg>(false, nullptr);
+  response->mhdr.append_literal(request->refusal);
+  req_answered(ctx, *request, std::move(response));
+}
+
+void req_client_enqueue_omsgq(conn& c, msg_ref request) {
+  c.omsg_q.push_back(std::move(request));
+  ++c.owed;
+}
+
+void req_client_dequeue_omsgq(conn& c) {
+  c.owed_bytes -= c.omsg_q.front()->peer->mhdr.size();
+  --c.owed;
+  c.omsg_q.pop_front();
+}
+
+rstatus_t req_resume(context& ctx, conn& c) {
+  if (!c.held_back || !owed_little(c)) return NC_OK;
+  c.held_back = false;
+  event_add_in(ctx.evb, c);
+  // What the kernel holds would be an edge again; what rbuf holds would not.
+  return c.recv(ctx, c);
+}
+
+msg* req_send_next(context& ctx, conn& s) {
+  if (s.connecting) server_connected(ctx, s);
+  s.smsg = s.smsg ? std::next(*s.smsg) : s.imsg_q.begin();
+  return *s.smsg == s.imsg_q.end() ? nullptr : (*s.smsg)->get();
+}
+
+void req_send_done(context&, conn& s) {
+  const msg_ref request = s.imsg_q.front();
+  s.dequeue_inq(s);
+  if (!request->noreply) s.enqueue_outq(s, request);
+}
+
+void req_server_enqueue_imsgq(conn& s, msg_ref request) { s.imsg_q.push_back(std::move(request)); }
+
+void req_server_dequeue_imsgq(conn& s) { s.imsg_q.pop_front(); }
+
+void req_server_enqueue_omsgq(conn& s, msg_ref request) { s.omsg_q.push_back(std::move(request)); }
+
+void req_server_dequeue_omsgq(conn& s) { s.omsg_q.pop_front(); }

@@ -1,0 +1,78 @@
+// Responses: from the server to a client.
+#include <cerrno>
+#include <cstring>
+#include <string>
+#include <utility>
+
+#include "nc_core.h"
+#include "nc_message.h"
+
+namespace {
+
+// What a client has asked for at once comes, whether it reads or not, and has to be kept: up to here.
+constexpr std::size_t most_debt = std::size_t{256} << 20;
+
+// Whether there is nobody who takes the response to the oldest request.
+bool is_unwanted(const conn& s) {
+  if (s.omsg_q.empty()) return false;
+  const conn* const c = s.omsg_q.front()->owner;
+  return c == nullptr || c->owed_bytes + s.rmsg->mhdr.size() > most_debt;
+}
+
+}  // namespace
+
+msg* rsp_recv_next(context&, conn& s) {
+  if (s.eof) {
+    s.done = true;
+    return nullptr;
+  }
+  if (!s.rmsg) s.rmsg = std::make_shared<msg>(false, nullptr);
+  if (is_unwanted(s)) s.rmsg->mhdr.forget();
+  return s.rmsg.get();
+}
+
+void rsp_recv_done(context& ctx, conn& s) {
+  msg_ref response = std::move(s.rmsg);
+  if (s.omsg_q.empty()) {
+    // Nobody has asked. Whatever it is, what comes after it cannot be trusted.
+    s.err = EPROTO;
+    s.done = true;
+    return;
+  }
+  const msg_ref request = s.omsg_q.front();
+  s.dequeue_outq(s);
+  if (response->mhdr.forgotten()) return req_failed(ctx, *request, ENOBUFS);
+  req_answered(ctx, *request, std::move(response));
+}
+
+void req_answered(context& ctx, msg& request, msg_ref response) {
+  request.done = true;
+  conn* const c = request.owner;
+  if (c == nullptr) return;
+  c->owed_bytes += response->mhdr.size();
+  request.peer = std::move(response);
+  if (c->omsg_q.front().get() == &request) core_unsent(ctx, *c);
+}
+
+void req_failed(context& ctx, msg& request, int err) {
+  if (request.noreply) return;
+  msg_ref response = std::make_shared<msg>(false, nullptr);
+  response->mhdr.append_copy("SERVER_ERROR " + std::string(strerrordesc_np(err)) + "\r\n");
+  req_answered(ctx, request, std::move(response));
+}
+
+msg* rsp_send_next(context&, conn& c) {
+  c.smsg = c.smsg ? std::next(*c.smsg) : c.omsg_q.begin();
+  if (*c.smsg == c.omsg_q.end()) {
+    // All that it will ever ask for is answered.
+    if (c.eof && c.omsg_q.empty()) c.done = true;
+    return nullptr;
+  }
+  const msg& request = ***c.smsg;
+  return request.done ? request.peer.get() : nullptr;
+}
+
+void rsp_send_done(context& ctx, conn& c) {
+  ctx.trace.reply(c.sd.get(), first_line(*c.omsg_q.front()->peer));
+  c.dequeue_outq(c);
+}

@@ -1,0 +1,11 @@
+// Signals as input. A handler may interrupt anything and is allowed next to nothing; a signalfd is a descriptor like
+// any other, and reading it a connection's `recv`.
+#pragma once
+
+#include "nc_connection.h"
+
+// From now on SIGINT and SIGTERM are read, and interrupt nobody. Throws std::system_error.
+void signal_init(context& ctx);
+
+rstatus_t signal_recv(context& ctx, conn& c);
+void signal_close(context& ctx, conn& c);

@@ -1,0 +1,62 @@
+#!/usr/bin/env python3
+"""One client asks for values of a megabyte, a hundred in a get, and again. Another one asks for next to nothing: how long
+does it wait?
+
+It asks two things in turn: an unknown command, which a proxy answers itself, and a get of a few bytes, which goes to the
+server. Works with a proxy (chapter 13; nutcracker, with --get) and with a server of its own (chapter 12)."""
+
+import multiprocessing
+import time
+
+from client import Client, arguments
+
+MEGABYTE, KEYS, HOW_LONG = 1_000_000, 100, 5.0
+A_WHILE = 10  # ms
+
+
+def greedy(port: int, taken: "multiprocessing.sharedctypes.Synchronized[int]") -> None:
+    """Asks for a hundred megabytes, throws them away, and asks again."""
+    client = Client(port, timeout=None)
+    request = b"get" + b" large" * KEYS + b"\r\n"
+    while True:
+        client.send(request)
+        left = KEYS * (MEGABYTE + len(b"VALUE large 0 1000000\r\n\r\n")) + len(b"END\r\n")
+        while left > 0:
+            n = len(client.link.recv(1 << 20))
+            left -= n
+            taken.value += n
+
+
+def ask(client: Client, request: bytes, end: bytes) -> str:
+    times, end_time = [], time.monotonic() + HOW_LONG
+    while (start := time.monotonic()) < end_time:
+        client.ask(request, end)
+        times.append((time.monotonic() - start) * 1e3)
+    long = sum(t for t in times if t > A_WHILE)
+    return (f"{len(times):>7,} answers   slowest {max(times):7.1f} ms   "
+            f"{long / HOW_LONG / 10:3.0f} % of the time in waits over {A_WHILE} ms")
+
+
+def main() -> None:
+    args = arguments(__doc__, get="only the get: nutcracker hangs up on an unknown command")
+    client = Client(args.port, timeout=60)
+    client.ask(b"set large 0 0 %d\r\n%s\r\n" % (MEGABYTE, b"v" * MEGABYTE))
+    client.ask(b"set small 0 0 1\r\nx\r\n")
+    questions = [("get small", b"get small\r\n", b"END\r\n")]
+    if not args.get:
+        questions.insert(0, ("unknown command", b"unknown\r\n", b"\r\n"))
+    for name, request, end in questions:
+        print(f"{name:>16}, alone:               {ask(client, request, end)}")
+    taken = multiprocessing.Value("q", 0)
+    process = multiprocessing.Process(target=greedy, args=(args.port, taken), daemon=True)
+    process.start()
+    while not taken.value:
+        pass
+    for name, request, end in questions:
+        print(f"{name:>16}, beside a greedy one: {ask(client, request, end)}")
+    print(f"the greedy one has taken {taken.value / 1e6:,.0f} MB")
+    process.terminate()
+
+
+if __name__ == "__main__":
+    main()
