@@ -32,6 +32,9 @@ from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parent.parent
 MOST_CHANGED = 275  # "about 250" lines added or changed against the parent
+MAY_BE_LARGER = {  # and why
+    "14-nc-proxy": "twemproxy's whole proxy comes in one chapter: its pools, time-outs, and statistics need each other",
+}
 LONGEST_FILE = 350
 LONGEST_MAIN = 70
 
@@ -378,6 +381,16 @@ def chapter_problems(chapter):
     return problems
 
 
+def size_problems(parent, chapter):
+    """Returns a list with what is wrong with how much a chapter changes: too much, or less than an exception is for."""
+    added = line_counts(parent, chapter)[1]
+    if added > MOST_CHANGED and chapter.name not in MAY_BE_LARGER:
+        return [f"chapters/{chapter.name}: {added} lines added or changed; at most {MOST_CHANGED}"]
+    if added <= MOST_CHANGED and chapter.name in MAY_BE_LARGER:
+        return [f"tests/ladder.py: MAY_BE_LARGER names {chapter.name}, which adds or changes only {added} lines"]
+    return []
+
+
 def check(args):
     """Runs `check`. Returns the exit status."""
     failures = 0
@@ -385,9 +398,7 @@ def check(args):
         problems = chapter_problems(chapter)
         print(f"{chapter.name}: a first chapter" if not chapter.parent else summary(table()[chapter.parent], chapter))
         if chapter.parent:
-            added = line_counts(table()[chapter.parent], chapter)[1]
-            if added > MOST_CHANGED:
-                problems.append(f"chapters/{chapter.name}: {added} lines added or changed; at most {MOST_CHANGED}")
+            problems += size_problems(table()[chapter.parent], chapter)
             problems += symbol_problems(table()[chapter.parent], chapter)
         failures += report(args, problems)
     print(f"ladder: {failures} errors" if failures else "ladder: the chapters are in step")
@@ -624,8 +635,9 @@ examples:
     "check": f"""
 A symbol that a chapter shares with its parent is the same to the letter, its comment included, unless the chapter's
 note lists it under "## What changes" (how: see ladder.py --help). The list is complete, and nothing idle stands in it.
-Symbols keep their order. At most {MOST_CHANGED} lines are added or changed; a file has at most {LONGEST_FILE} lines,
-main.cpp {LONGEST_MAIN}. No chapter includes another. A listed symbol is free to differ, so mend those with carry.
+Symbols keep their order. At most {MOST_CHANGED} lines are added or changed, except where MAY_BE_LARGER in this file says
+why not; a file has at most {LONGEST_FILE} lines, main.cpp {LONGEST_MAIN}. No chapter includes another. A listed symbol is
+free to differ, so mend those with carry.
 
 examples:
   tests/ladder.py check

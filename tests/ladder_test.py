@@ -337,6 +337,14 @@ class Check(Tree):
         self.edit("chapters/02-two/more.cpp", "  step(0);\n", "  step(0);\n  step(0);\n")
         self.fails("check", "02", saying=["chapters/02-two: 276 lines added or changed; at most 275"], errors=1)
 
+    def test_chapter_that_may_be_larger(self):
+        self.edit("tests/ladder.py", "MAY_BE_LARGER = {", 'MAY_BE_LARGER = {"02-two": "a test",')
+        self.fails("check", "02", saying=["MAY_BE_LARGER names 02-two, which adds or changes only 3 lines"], errors=1)
+        self.write("chapters/02-two/more.h", "// More.\n" * 275)
+        self.assertIn("278 lines added or changed", self.succeeds("check", "02"))
+        self.write("chapters/04-side/more.h", "// And more.\n" * 276)
+        self.fails("check", "04", saying=["chapters/04-side: 276 lines added or changed; at most 275"], errors=1)
+
     def test_too_long_a_file(self):
         for file, most in {"machine.cpp": 350, "main.cpp": 70}.items():
             text = self.read(f"chapters/01-one/{file}")

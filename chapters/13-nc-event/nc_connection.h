@@ -85,8 +85,7 @@ struct conn : conn_handlers {
   msg_queue imsg_q;         // a server's: requests on their way to it
   msg_queue omsg_q;         // a server's: requests that it has not answered. A client's: its requests, in their order
   std::optional<msg_queue::iterator> smsg;  // msg_send: the message that send_next gave last
-  std::size_t owed = 0;                     // a client's: its requests in omsg_q
-  std::size_t owed_bytes = 0;               // and of how many bytes the responses are that wait for it
+  std::size_t owed_bytes = 0;               // a client's: of how many bytes the responses are that wait for it
 
   std::uint32_t events = 0;  // what has happened, as core_core was told
   int err = 0;               // why it must be closed (errno)

@@ -16,16 +16,23 @@
 
 namespace {
 
-rstatus_t core_recv(context& ctx, conn& c) noexcept try { return c.recv(ctx, c); } catch (const std::bad_alloc&) {
-  c.err = ENOMEM;
-  return NC_ERROR;
+// Memory that is not there is this connection's misfortune, not the proxy's.
+rstatus_t core_recv(context& ctx, conn& c) noexcept {
+  try {
+    return c.recv(ctx, c);
+  } catch (const std::bad_alloc&) {
+    c.err = ENOMEM;
+    return NC_ERROR;
+  }
 }
 
-rstatus_t core_send(context& ctx, conn& c) noexcept try {
-  return c.send(ctx, c) == NC_OK ? req_resume(ctx, c) : NC_ERROR;
-} catch (const std::bad_alloc&) {
-  c.err = ENOMEM;
-  return NC_ERROR;
+rstatus_t core_send(context& ctx, conn& c) noexcept {
+  try {
+    return c.send(ctx, c) == NC_OK ? req_resume(ctx, c) : NC_ERROR;
+  } catch (const std::bad_alloc&) {
+    c.err = ENOMEM;
+    return NC_ERROR;
+  }
 }
 
 void core_error(context& ctx, conn& c) noexcept {

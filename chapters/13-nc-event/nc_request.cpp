@@ -14,9 +14,9 @@ namespace {
 constexpr std::size_t most_owed = 128;                         // requests
 constexpr std::size_t most_owed_bytes = std::size_t{1} << 20;  // of responses
 
-bool owed_too_much(const conn& c) { return c.owed >= most_owed || c.owed_bytes >= most_owed_bytes; }
+bool owed_too_much(const conn& c) { return c.omsg_q.size() >= most_owed || c.owed_bytes >= most_owed_bytes; }
 
-bool owed_little(const conn& c) { return c.owed <= most_owed / 2 && c.owed_bytes <= most_owed_bytes / 2; }
+bool owed_little(const conn& c) { return c.omsg_q.size() <= most_owed / 2 && c.owed_bytes <= most_owed_bytes / 2; }
 
 void req_forward(context& ctx, conn& c, const msg_ref& request) {
   conn* const s = server_conn(ctx, static_cast<server_pool*>(c.owner)->srv);
@@ -65,14 +65,10 @@ void req_recv_done(context& ctx, conn& c) {
   req_answered(ctx, *request, std::move(response));
 }
 
-void req_client_enqueue_omsgq(conn& c, msg_ref request) {
-  c.omsg_q.push_back(std::move(request));
-  ++c.owed;
-}
+void req_client_enqueue_omsgq(conn& c, msg_ref request) { c.omsg_q.push_back(std::move(request)); }
 
 void req_client_dequeue_omsgq(conn& c) {
   c.owed_bytes -= c.omsg_q.front()->peer->mhdr.size();
-  --c.owed;
   c.omsg_q.pop_front();
 }
 

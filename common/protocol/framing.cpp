@@ -87,6 +87,7 @@ request_frame frame_request(std::string_view line) noexcept {
   if (frame.command == "get" || frame.command == "gets") {
     frame.kind = request_kind::retrieval;
     frame.key = words[1];
+    frame.many_keys = words.size() > 2;
     return frame;
   }
   if (frame.command == "quit" && words.size() == 1) {

@@ -27,6 +27,7 @@ struct request_frame {
   request_kind kind = request_kind::general;
   std::string_view command;
   std::string_view key;         // the first, where it names keys
+  bool many_keys = false;       // there are others
   std::size_t value_bytes = 0;  // how many follow the line, with the value's line end
   bool noreply = false;         // there will be no reply, not even a refusal
   std::string_view refusal;     // not empty: no server must see this. The answer; a value is to be thrown away

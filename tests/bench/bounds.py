@@ -2,12 +2,15 @@
 
 from dataclasses import dataclass
 
-CPU = "CPU per request, as a ratio to memcached's of the same run"
+CPU = "CPU per request, as a ratio to the peer's of the same run"  # memcached's, or of a proxy nutcracker's
+RESIDENT = "resident memory, as a ratio to the peer's of the same run"
 INSTRUCTIONS = "user-space instructions a request"
 IDLE = "bytes of memory an idle connection"
 SOAK = "bytes of growth under load, once warm"
 
 FLAT = 256 * 1024
+PROXIED = "get@50 set@50 get32@50 get100@50".split()
+CROWDS = "resident@0 resident@50 resident@1000".split()
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,10 @@ BOUNDS = (
     Bound("12", INSTRUCTIONS, "get32", 1740, "1.4.25's own count"),
     Bound("12", IDLE, "idle@1000", 11_250, "1.4.25's own figure"),
     Bound("15", IDLE, "idle@1000", 1_500, "buffers are lent: 1.6.18 takes about 660"),
+    *(Bound("13", CPU, f"{what}/1", 1.00, "a proxy costs no more than nutcracker") for what in PROXIED),
+    *(Bound("14", CPU, f"{what}/2", 1.00, "the same") for what in PROXIED),
+    *(Bound("13", RESIDENT, f"{what}/1", 1.00, "nor takes more memory") for what in CROWDS),
+    *(Bound("14", RESIDENT, f"{what}/2", 1.00, "the same") for what in CROWDS),
     Bound("*", SOAK, "", FLAT, "memory is flat"),
 )
 
@@ -59,5 +66,5 @@ class Verdict:
 def of(program, bounds=BOUNDS):
     """Those that this chapter must hold."""
     own = [b for b in bounds if b.chapter == program.name.split("-")[0]]
-    every = [b for b in bounds if b.chapter == "*" and "store" in program.capabilities and program.name[:2].isdigit()]
+    every = [b for b in bounds if b.chapter == "*" and program.stores and program.name[:2].isdigit()]
     return own + every

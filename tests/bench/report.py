@@ -14,7 +14,6 @@ from statistics import median
 from servers import HOUSE
 from workloads import Sample, find
 
-REFERENCE = "memcached"
 DISTURBED = 0.05  # share of the time in which the server could run and others had its core
 SATURATED = 0.98  # share of the time in which the load ran
 
@@ -27,7 +26,7 @@ def first_line(*command):
     if shutil.which(command[0]) is None:
         return "-"
     done = subprocess.run(command, capture_output=True, text=True, cwd=HOUSE, check=False)
-    return (done.stdout.splitlines() or ["-"])[0].strip()
+    return ((done.stdout + done.stderr).splitlines() or ["-"])[0].strip()
 
 
 def machine():
@@ -43,6 +42,7 @@ def machine():
         "kernel": f"{platform.system()} {platform.release()}",
         "compiler": first_line("c++", "--version"),
         "memcached": first_line("memcached", "-V"),
+        "nutcracker": first_line("nutcracker", "-V").removeprefix("This is "),
         "libevent": first_line("pkg-config", "--modversion", "libevent"),
     }
 
@@ -93,9 +93,9 @@ class Figures:
         values = self.values(server, workload, figure)
         return median(values) if values else None
 
-    def ratio(self, server, workload, figure, reference=REFERENCE):
-        """To the reference: the median of the ratios within each round, so that a slow minute slows both sides."""
-        theirs = {s.round: getattr(s, figure) for s in self.of(reference, workload)}
+    def ratio(self, server, workload, figure):
+        """To the workload's peer: the median of the ratios within each round, so that a slow minute slows both sides."""
+        theirs = {s.round: getattr(s, figure) for s in self.of(find(workload).peer, workload)}
         pairs = [
             getattr(s, figure) / theirs[s.round]
             for s in self.of(server, workload)
@@ -124,28 +124,45 @@ def table(figures):
     out = io.StringIO()
     for label in figures.workloads:
         workload = find(label)
-        print(f"\n{workload.title}, {workload.connections} connection{'s' * (workload.connections > 1)}", file=out)
+        print(f"\n{heading(workload)}", file=out)
         print(aligned(list(_rows(figures, workload))), file=out)
         for remark in _remarks(figures, workload):
             print(f"  ! {remark}", file=out)
     return out.getvalue()
 
 
+def heading(workload):
+    """A workload in words."""
+    parts = [workload.title, counted(workload.connections, "connection")]
+    if workload.behind:
+        parts.append(f"{counted(workload.behind, 'server')} behind")
+    return ", ".join(parts)
+
+
+def counted(number, noun):
+    return f"{number} {noun}{'s' * (number != 1)}"
+
+
 def _rows(figures, workload):
-    idle = workload.kind == "idle"
-    columns = {"bytes a connection": "bytes_per_connection"} if idle else {
-        "requests/s": "per_second",
-        "server CPU ns/request": "cpu_per_request",
-        "p50 µs": "p50_us",
-        "p99 µs": "p99_us",
-    }
-    judged = "bytes_per_connection" if idle else "cpu_per_request"
-    yield ["", *columns, f"{'memory' if idle else 'CPU'} : {REFERENCE}"]
+    whose = "proxy" if workload.behind else "server"
+    columns = {
+        "idle": {"bytes a connection": "bytes_per_connection"},
+        "resident": {"resident bytes": "resident_bytes"},
+    }.get(
+        workload.kind,
+        {
+            "requests/s": "per_second",
+            f"{whose} CPU ns/request": "cpu_per_request",
+            "p50 µs": "p50_us",
+            "p99 µs": "p99_us",
+        },
+    )
+    yield ["", *columns, f"{'memory' if workload.starts_anew else 'CPU'} : {workload.peer}"]
     for server in figures.servers:
         if not figures.of(server, workload.label):
             continue
         cells = [with_spread(figures.values(server, workload.label, figure)) for figure in columns.values()]
-        ratio = figures.ratio(server, workload.label, judged)
+        ratio = figures.ratio(server, workload.label, workload.judged)
         yield [server, *cells, "-" if ratio is None else f"{ratio:.2f}"]
 
 

@@ -16,9 +16,11 @@ import tempfile
 import threading
 import unittest
 import xml.etree.ElementTree as xml
+from unittest import mock
 
 import bounds
 import chart
+import proxies
 import report
 import servers
 import soak
@@ -28,6 +30,8 @@ from workloads import Sample
 HERE = pathlib.Path(__file__).resolve().parent
 LOAD = servers.HOUSE / "build" / "tests" / "bench" / "load"
 MEMCACHED = servers.foreign("memcached", "/usr/bin/memcached")
+NUTCRACKER = servers.foreign("nutcracker", "/usr/sbin/nutcracker")
+TAG = "{http://www.w3.org/2000/svg}"
 
 
 class Connection(socketserver.StreamRequestHandler):
@@ -221,12 +225,36 @@ class Figures(unittest.TestCase):
             self.assertEqual(report.read_csv(path), ({"cpu": "one, with a comma: and a colon"}, self.samples))
 
     def test_chart_has_a_bar_a_server_and_a_line_for_memcached(self):
-        root = xml.fromstring(chart.draw(self.figures, {"cpu": "A & B"}))
-        tag = "{http://www.w3.org/2000/svg}"
-        bars = [float(bar.get("width")) for bar in root.iter(tag + "rect")]
+        root = xml.fromstring(chart.draw(chart.SERVERS, self.figures, {"cpu": "A & B"}))
+        bars = [float(bar.get("width")) for bar in root.iter(TAG + "rect")]
         self.assertEqual(len(bars), 2)
         self.assertAlmostEqual(bars[0], bars[1], places=1)  # medians 30 and 30
-        self.assertEqual([line.get("class") for line in root.iter(tag + "line")].count("reference"), 1)
+        self.assertEqual([line.get("class") for line in root.iter(TAG + "line")].count("reference"), 1)
+
+    def test_a_proxy_is_compared_with_nutcracker(self):
+        through = "get@50/2"
+        measured = [*samples_of("14-nc-proxy", [30], through), *samples_of("nutcracker", [40], through)]
+        figures = report.Figures([*measured, *samples_of("memcached", [10])])
+        self.assertEqual(figures.ratio("14-nc-proxy", through, "cpu_per_request"), 0.75)
+        text = report.table(figures)
+        self.assertIn("get, one at a time, 50 connections, 2 servers behind", text)
+        self.assertRegex(text, r"proxy CPU ns/request .* CPU : nutcracker\n")
+        self.assertRegex(text, r"14-nc-proxy .* 0\.75\n")
+
+    def test_memory_in_all(self):
+        def of(server, sizes):
+            return [Sample(server, "resident@0/1", n, resident_bytes=size) for n, size in enumerate(sizes, 1)]
+
+        samples = [*of("13-nc-event", [2_000_000, 3_000_000]), *of("nutcracker", [4_000_000, 4_000_000])]
+        figures = report.Figures(samples)
+        text = report.table(figures)
+        self.assertIn("memory in all, 0 connections, 1 server behind", text)
+        self.assertRegex(text, r"13-nc-event +2,500,000 \(2,000,000…3,000,000\) +0\.62\n")
+        root = xml.fromstring(chart.draw(chart.PROXIES, report.Figures(of("nutcracker", [3 << 20])), {}))
+        self.assertEqual(len(list(root.iter(TAG + "rect"))), 0)  # of no connections no panel is drawn
+        more = Sample("nutcracker", "resident@50/1", 1, resident_bytes=3 << 20)
+        root = xml.fromstring(chart.draw(chart.PROXIES, report.Figures([more]), {}))
+        self.assertIn("3.00", [text.text for text in root.iter(TAG + "text")])
 
 
 class Bounds(unittest.TestCase):
@@ -243,6 +271,8 @@ class Bounds(unittest.TestCase):
         chapter = servers.Program("03-mwrite", pathlib.Path("x"), "p", frozenset({"store"}))
         self.assertEqual(bounds.of(chapter, table), [self.RATIO, everybody])
         self.assertEqual(bounds.of(MEMCACHED, table), [])
+        proxy = servers.Program("13-nc-event", pathlib.Path("x"), "p", frozenset({"store", "proxy"}))
+        self.assertEqual(bounds.of(proxy, table), [])
 
     def test_every_bound_names_a_workload(self):
         for bound in bounds.BOUNDS:
@@ -260,13 +290,26 @@ class Choosing(unittest.TestCase):
     def test_connections(self):
         self.assertEqual(workloads.find("get@1000").connections, 1000)
         self.assertEqual(workloads.find("get").label, "get@50")
-        for bad in ("gett", "get@", "get@x"):
+        for bad in ("gett", "get@", "get@x", "get/", "get/0", "get/x", "get/2@5", "get@5/22"):
             with self.subTest(bad), self.assertRaises(servers.Failure):
                 workloads.find(bad)
 
+    def test_servers_behind(self):
+        through = workloads.find("get@7/2")
+        self.assertEqual((through.connections, through.behind, through.label), (7, 2, "get@7/2"))
+
+    def test_who_can_do_what(self):
+        one_server = servers.find("13", "build")
+        for word, able in (("get", [MEMCACHED]), ("get/1", [one_server, NUTCRACKER]), ("get/2", [NUTCRACKER])):
+            with self.subTest(word):
+                programs = (MEMCACHED, one_server, NUTCRACKER)
+                self.assertEqual([p for p in programs if workloads.find(word).suits(p)], able)
+
     def test_standard_names_exist(self):
-        for name in (*workloads.STANDARD, *workloads.QUICK, *chart.CHARTED, *soak.MIXED):
-            workloads.find(name)
+        lists = (workloads.STANDARD, workloads.QUICK, workloads.PROXY_STANDARD, workloads.PROXY_QUICK)
+        for names in (*lists, chart.SERVERS.charted, chart.PROXIES.charted, soak.MIXED):
+            for name in names:
+                workloads.find(name)
 
     def test_only_flags_that_the_program_takes(self):
         command = servers.Program("01-x", pathlib.Path("01-x"), "plc", frozenset(), ("-v",)).command()
@@ -279,12 +322,18 @@ class Choosing(unittest.TestCase):
             servers.find("no-such-chapter", "build")
 
 
+def build_with_load(test):
+    """A directory like a build's, in which there is a load generator and no chapter."""
+    build = pathlib.Path(test.enterContext(tempfile.TemporaryDirectory()))
+    (build / "tests" / "bench").mkdir(parents=True)
+    (build / "tests" / "bench" / "load").symlink_to(LOAD)
+    return build
+
+
 @unittest.skipUnless(MEMCACHED.path.exists(), "memcached is not installed")
 class WithMemcached(unittest.TestCase):
     def setUp(self):
-        self.build = pathlib.Path(self.enterContext(tempfile.TemporaryDirectory()))
-        (self.build / "tests" / "bench").mkdir(parents=True)
-        (self.build / "tests" / "bench" / "load").symlink_to(LOAD)
+        self.build = build_with_load(self)
         self.command = [sys.executable, HERE / "run", "--no-build", f"--build={self.build}", "memcached", "memcached"]
 
     def test_a_server_that_does_not_start_says_why(self):
@@ -317,7 +366,9 @@ class WithMemcached(unittest.TestCase):
 
     def test_ctrl_c_stops_everything(self):
         command = [*self.command, "--workload=get", "--seconds=60"]
-        with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as run:
+        # A shell's background jobs ignore Ctrl-C, and so would all that they start.
+        heeding = lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)
+        with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, preexec_fn=heeding) as run:
             self.assertIn("[1/", run.stderr.readline())
             # The servers have started; the generator may or may not be there yet.
             children = pathlib.Path(f"/proc/{run.pid}/task/{run.pid}/children").read_text().split()
@@ -327,6 +378,105 @@ class WithMemcached(unittest.TestCase):
             self.assertIn("stopped", run.stderr.read())
         for child in children:
             self.assertFalse(os.path.exists(f"/proc/{child}"), "a child is left")
+
+
+# Chapter 14 in nothing but how it is started: prints what it was told, and listens where the kernel likes.
+STAND_IN = """#!/usr/bin/env python3
+import os, pathlib, signal, socket, sys
+
+flags = dict(zip(sys.argv[1::2], sys.argv[2::2]))
+conf = pathlib.Path(flags["-c"]).read_text()
+if flags["-s"] != "0" or "listen: 127.0.0.1:0\\n" not in conf:
+    sys.exit(f"{flags}, {conf}")
+listener = socket.create_server(("127.0.0.1", 0))
+ports = pathlib.Path(os.environ["MEMCACHED_PORT_FILENAME"])
+pathlib.Path(f"{ports}.lck").write_text(f"TCP INET: {listener.getsockname()[1]}\\n")
+os.rename(f"{ports}.lck", ports)
+signal.pause()
+"""
+
+
+@unittest.skipUnless(MEMCACHED.path.exists(), "memcached is not installed")
+class Fronting(unittest.TestCase):
+    def test_a_proxy_that_knows_port_0(self):
+        path = pathlib.Path(self.enterContext(tempfile.TemporaryDirectory())) / "14-nc-proxy"
+        path.write_text(STAND_IN, encoding="utf-8")
+        path.chmod(0o755)
+        proxy = servers.Program("14-nc-proxy", path, "csao", frozenset({"proxy"}))
+        with proxies.fronting(proxy, servers.cores()[0], MEMCACHED, 2) as server:
+            self.assertTrue(proxies.listens(server.process.pid, server.port))
+
+    def test_whose_port(self):
+        ours, lent = (self.enterContext(socket.create_server(("127.0.0.1", 0))) for _ in range(2))
+        port, lent_port = (listener.getsockname()[1] for listener in (ours, lent))
+        command = {"args": ["cat"], "stdin": subprocess.PIPE, "pass_fds": [lent.fileno()]}
+        with subprocess.Popen(**command) as other:
+            self.assertTrue(proxies.listens(os.getpid(), port))
+            self.assertTrue(proxies.listens(other.pid, lent_port))
+            self.assertFalse(proxies.listens(other.pid, port))
+            ours.close()
+            self.assertFalse(proxies.listens(os.getpid(), port))
+
+    def test_free_ports_differ(self):
+        self.assertEqual(len(set(proxies.free_ports(20))), 20)
+
+
+@unittest.skipUnless(MEMCACHED.path.exists() and NUTCRACKER.path.exists(), "nutcracker is not installed")
+class WithNutcracker(unittest.TestCase):
+    def setUp(self):
+        self.bench = workloads.Bench(LOAD, servers.cores()[1])
+
+    def fronting(self, count):
+        return proxies.fronting(NUTCRACKER, servers.cores()[0], MEMCACHED, count)
+
+    def test_every_server_behind_has_a_part(self):
+        behind = []
+
+        @contextlib.contextmanager
+        def noted(*arguments):
+            with servers.running(*arguments) as server:
+                behind.append(server)
+                yield server
+
+        with mock.patch.object(proxies, "running", noted), self.fronting(2) as proxy:
+            self.bench.fill(proxy)
+            parts = [int(statistic(server.port, "curr_items")) for server in behind]
+        self.assertEqual(sum(parts), self.bench.keys)
+        self.assertGreater(min(parts), self.bench.keys // 4)
+
+    def test_a_taken_port_is_tried_again_elsewhere(self):
+        with socket.create_server(("127.0.0.1", 0)) as somebody:
+            taken = somebody.getsockname()[1]
+            choices = [[taken, taken], [taken, *proxies.free_ports(1)], proxies.free_ports(2)]
+            with mock.patch.object(proxies, "free_ports", lambda _: choices.pop(0)), self.fronting(1) as proxy:
+                self.assertEqual(choices, [])
+                self.bench.fill(proxy)
+
+    def test_not_for_ever(self):
+        with socket.create_server(("127.0.0.1", 0)) as somebody:
+            taken = somebody.getsockname()[1]
+            with mock.patch.object(proxies, "free_ports", return_value=[taken, taken]):
+                with self.assertRaisesRegex(servers.Failure, "(?s)nutcracker did not start to listen.*Address already"):
+                    self.enterContext(self.fronting(1))
+
+    def test_a_run(self):
+        build = build_with_load(self)
+        command = [sys.executable, HERE / "run", "--no-build", f"--build={build}", "proxy", "nutcracker"]
+        command += ["--workload=get/1,get32/2,get100/2,resident@5/2", "--requests=2000", "--repeats=2"]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn("nutcracker #2", done.stdout)
+        _, samples = report.read_csv(build / "bench.csv")
+        self.assertEqual([s.workload for s in samples[::4]], ["get@50/1", "get32@50/2", "get100@50/2", "resident@5/2"])
+        self.assertEqual({s.requests for s in samples if s.workload == "get100@50/2"}, {2000})
+        self.assertTrue(all(s.resident_bytes > 500_000 for s in samples if s.workload == "resident@5/2"))
+
+
+def statistic(port, name):
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as sock, sock.makefile("rb") as replies:
+        sock.sendall(b"stats\r\n")
+        lines = iter(replies.readline, b"END\r\n")
+        return dict(line.split()[1:3] for line in lines)[name.encode()]
 
 
 if __name__ == "__main__":

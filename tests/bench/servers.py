@@ -24,6 +24,7 @@ sys.path.insert(0, str(HOUSE / "common" / "scripts"))
 from chapters import NoSuchChapter, find as find_chapter, read_table  # noqa: E402
 
 CONNECTIONS = 2048  # what every server is told to allow
+PEERS = ("memcached", "nutcracker")  # found in PATH
 START_DEADLINE = 30  # seconds; a server under valgrind takes a few
 STOP_DEADLINE = 30
 
@@ -47,6 +48,15 @@ class Program:
     capabilities: frozenset
     extra: tuple = ()  # further arguments, from the user
 
+    @property
+    def is_proxy(self):
+        return "proxy" in self.capabilities
+
+    @property
+    def stores(self):
+        """By itself: what a proxy can do, the servers behind it do."""
+        return "store" in self.capabilities and not self.is_proxy
+
     def command(self, connections=CONNECTIONS):
         """One thread, loopback, a port of the kernel's choice; of these only the flags that the program takes."""
         wanted = {"p": "-1", "l": "127.0.0.1", "U": "0", "t": "1", "c": str(connections)}
@@ -66,17 +76,19 @@ def _program(chapter, build):
 
 
 def foreign(name, path):
-    """A memcached that is not ours: takes all flags, can do all that memcached can."""
+    """One that is not ours: a memcached, which takes all flags and can do all that memcached can, or a nutcracker."""
+    if pathlib.Path(path).name == "nutcracker":
+        return Program(name, pathlib.Path(path), "csao", frozenset({"proxy"}))
     return Program(name, pathlib.Path(path), "plUtcu", frozenset({"line", "store", "multiget"}))
 
 
 def find(word, build):
     """The program that the user means: '05', '05-memcached-1.0', 'memcached', a path; more words are its arguments."""
     name, *extra = shlex.split(word)
-    if name == "memcached":
-        path = shutil.which("memcached")
+    if name in PEERS:
+        path = shutil.which(name)
         if path is None:
-            raise Failure("memcached is not installed (Debian: apt install memcached)")
+            raise Failure(f"{name} is not installed (Debian: apt install {name})")
         program = foreign(name, path)
     elif "/" in name:
         if not os.access(name, os.X_OK):
@@ -86,7 +98,7 @@ def find(word, build):
         try:
             program = _program(find_chapter(name, read_table()), build)
         except NoSuchChapter as problem:
-            raise Failure(f"{problem}; a server is a chapter, memcached, or a path") from problem
+            raise Failure(f"{problem}; a server is a chapter, memcached, nutcracker, or a path") from problem
     if extra:
         program = replace(program, name=" ".join([program.name, *extra]), extra=tuple(extra))
     return program
@@ -96,6 +108,12 @@ def cores():
     """A core for the servers and one for the load: the same one if the machine gives us no second."""
     ours = sorted(os.sched_getaffinity(0))
     return ours[0], ours[-1]
+
+
+def core_behind():
+    """The core for the servers behind a proxy: a third one, or else the load's, never the proxy's if that can be."""
+    ours = sorted(os.sched_getaffinity(0))
+    return ours[-2] if len(ours) > 2 else ours[-1]
 
 
 @contextlib.contextmanager
@@ -145,40 +163,58 @@ def end(process, gently):
                 stream.close()
 
 
-class Watch:
-    """Sees files appear in a directory, as inotify tells it."""
+class PortFile:
+    """Where a server says on which port it listens, in memcached's way. A context. inotify tells when the file appears."""
 
-    def __init__(self, directory):
-        self.fd = libc.inotify_init1(os.O_CLOEXEC)
-        if self.fd < 0 or libc.inotify_add_watch(self.fd, os.fsencode(directory), IN_MOVED_TO) < 0:
-            raise OSError(ctypes.get_errno(), "inotify")
+    def __enter__(self):
+        with contextlib.ExitStack() as stack:
+            self.path = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-"))) / "port"
+            self._fd = libc.inotify_init1(os.O_CLOEXEC)
+            if self._fd >= 0:
+                stack.callback(os.close, self._fd)
+            if self._fd < 0 or libc.inotify_add_watch(self._fd, os.fsencode(self.path.parent), IN_MOVED_TO) < 0:
+                raise OSError(ctypes.get_errno(), "inotify")
+            self._stack = stack.pop_all()
+        return self
 
-    def wait_for(self, name, process, deadline):
-        """True when a file was renamed to `name`; False when the process ended first, or the deadline passed."""
-        end = time.monotonic() + deadline
-        life = os.pidfd_open(process.pid)
-        try:
+    def __exit__(self, *_):
+        self._stack.close()
+
+    @property
+    def environment(self):
+        return os.environ | {"MEMCACHED_PORT_FILENAME": str(self.path)}
+
+    def port(self, process):
+        """Waits for it. None when the process ended first, or did not write it in time."""
+        end = time.monotonic() + START_DEADLINE
+        with pidfd(process) as life:
             while (rest := end - time.monotonic()) > 0:
-                ready, _, _ = select.select([self.fd, life], [], [], rest)
-                if self.fd in ready and name in self._names():
-                    return True
+                ready, _, _ = select.select([self._fd, life], [], [], rest)
+                if self._fd in ready and self.path.name in self._names():
+                    found = re.search(r"^TCP INET: (\d+)", self.path.read_text(), re.M)
+                    return int(found.group(1)) if found else None
                 if life in ready:
-                    return False
-            return False
-        finally:
-            os.close(life)
+                    return None
+        return None
 
     def _names(self):
         """Of the events that wait now: a header of four numbers, the last the length of the name padded with zeros."""
-        events = os.read(self.fd, 4096)
+        events = os.read(self._fd, 4096)
         at = 0
         while at < len(events):
             (length,) = struct.unpack_from("12xI", events, at)
             yield os.fsdecode(events[at + 16 : at + 16 + length].rstrip(b"\0"))
             at += 16 + length
 
-    def close(self):
-        os.close(self.fd)
+
+@contextlib.contextmanager
+def pidfd(process):
+    """Becomes readable when the process ends."""
+    life = os.pidfd_open(process.pid)
+    try:
+        yield life
+    finally:
+        os.close(life)
 
 
 @dataclass(frozen=True)
@@ -228,37 +264,32 @@ class Server:
 
 
 @contextlib.contextmanager
-def running(program, core, *, under=(), connections=CONNECTIONS, descriptors=None):
-    """A server that listens, until the end of the block. `under`: the command of a tool to run it in, as valgrind."""
+def launched(program, command, core, find_port, **options):
+    """A server that listens, until the end of the block. `find_port`: waits for a process's port; None: there is none."""
     if not os.access(program.path, os.X_OK):
         raise Failure(f"{program.name} is not built ({program.path})")
-    with contextlib.ExitStack() as stack:
-        directory = stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-"))
-        watch = stack.enter_context(contextlib.closing(Watch(directory)))
-        port_file = pathlib.Path(directory) / "port"
-        errors = stack.enter_context(tempfile.TemporaryFile())
-        process = stack.enter_context(
-            child(
-                [*under, *program.command(connections)],
-                core,
-                gently=bool(under),  # valgrind writes its counts at the end
-                descriptors=descriptors,
-                env=os.environ | {"MEMCACHED_PORT_FILENAME": str(port_file)},
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=errors,
-            )
-        )
-        if not watch.wait_for(port_file.name, process, START_DEADLINE):
-            errors.seek(0)
-            said = errors.read().decode(errors="replace").strip() or "nothing"
-            raise Failure(f"{program.name} did not start to listen; on stderr it said: {said}")
-        port = re.search(r"^TCP INET: (\d+)", port_file.read_text(), re.M)
-        if port is None:
-            raise Failure(f"{program.name} wrote no 'TCP INET' line into its port file")
-        try:
-            yield Server(program, process, int(port.group(1)))
-        except Failure as failure:
-            if process.poll() is None:
-                raise
-            raise Failure(f"{failure}\n  the server ended with status {process.returncode}") from failure
+    nothing = subprocess.DEVNULL
+    with tempfile.TemporaryFile("a+b") as errors:  # appending: a log sent to /dev/stderr does not overwrite it
+        with child(command, core, stdin=nothing, stdout=nothing, stderr=errors, **options) as process:
+            port = find_port(process)
+            if port is None:
+                errors.seek(0)
+                said = errors.read().decode(errors="replace").strip() or "nothing"
+                raise Failure(f"{program.name} did not start to listen; on stderr it said: {said}")
+            try:
+                yield Server(program, process, port)
+            except Failure as failure:
+                if process.poll() is None:
+                    raise
+                raise Failure(f"{failure}\n  the server ended with status {process.returncode}") from failure
+
+
+@contextlib.contextmanager
+def running(program, core, *, under=(), connections=CONNECTIONS, descriptors=None):
+    """The same for all that say themselves where they listen. `under`: the command of a tool to run it in."""
+    command = [*under, *program.command(connections)]
+    gently = bool(under)  # valgrind writes its counts at the end
+    with PortFile() as file:
+        options = {"gently": gently, "descriptors": descriptors, "env": file.environment}
+        with launched(program, command, core, file.port, **options) as server:
+            yield server

@@ -11,7 +11,8 @@ import tempfile
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 
-from servers import Failure, child
+from proxies import can_front
+from servers import Failure, Program, child
 
 VALUE_SIZE = 100
 IDLE_FIRST = 100  # connections before the first look at the memory, so that what is allocated once is not counted
@@ -23,14 +24,35 @@ FOREIGN_CONFIG = "key\n16 16 1\nvalue\n100 100 1\ncmd\n0 0.1\n1 0.9\n"
 class Workload:
     name: str
     title: str
-    needs: str  # the capability that a chapter must have
+    needs: str  # the capability that a chapter must have, unless it is a proxy
     load: tuple = ()  # arguments of the load generator
     connections: int = 50
-    kind: str = "load"  # or idle, foreign
+    kind: str = "load"  # or idle, resident, foreign
+    behind: int = 0  # servers behind a proxy; 0: asked of a server itself
 
     @property
     def label(self):
-        return f"{self.name}@{self.connections}"
+        return f"{self.name}@{self.connections}" + (f"/{self.behind}" if self.behind else "")
+
+    @property
+    def peer(self):
+        """With whom all are compared."""
+        return "nutcracker" if self.behind else "memcached"
+
+    @property
+    def judged(self):
+        """The figure that counts."""
+        return {"idle": "bytes_per_connection", "resident": "resident_bytes"}.get(self.kind, "cpu_per_request")
+
+    @property
+    def starts_anew(self):
+        """Asked of a server that has never had a connection: memory once taken for one is seldom given back."""
+        return self.kind in ("idle", "resident")
+
+    def suits(self, program):
+        if self.behind:
+            return program.is_proxy and can_front(program, self.behind)
+        return self.needs in program.capabilities and not program.is_proxy
 
 
 PIPELINE = ("--pipeline=32",)
@@ -47,18 +69,27 @@ ALL = {
         Workload("connect", "connect, get, close", "store", ("--command=get", "--reconnect")),
         Workload("foreign", "memcaslap: nine gets, one set", "store", kind="foreign"),
         Workload("idle", "memory of an idle connection", "store", connections=1000, kind="idle"),
+        Workload("resident", "memory in all", "store", kind="resident"),
     )
 }
 STANDARD = "line get set mix get32 set32 get100 connect get@1 get@10 get@200 get@1000 foreign idle".split()
 QUICK = "line get set get32 get100 connect idle".split()
+PROXY_STANDARD = [
+    f"{name}/{behind}"
+    for behind in (1, 2)
+    for name in "get set get32 get100 resident@0 resident@50 resident@1000".split()
+]
+PROXY_QUICK = "get/1 get32/1 get100/1 get/2 get32/2 get100/2 resident@50/2".split()
 
 
 def find(word):
-    """'get', or 'get@1000' for another number of connections."""
-    name, at, connections = word.partition("@")
-    if name not in ALL or (at and not connections.isdigit()):
-        raise Failure(f"no workload '{word}'; there are: {', '.join(ALL)}, each with @CONNECTIONS if wanted")
-    return replace(ALL[name], connections=int(connections)) if at else ALL[name]
+    """'get', or 'get@1000' for another number of connections, or 'get/2' for a proxy in front of two servers."""
+    parts = re.fullmatch(r"(?P<name>\w+)(@(?P<connections>\d+))?(/(?P<behind>[1-9]))?", word, re.ASCII)
+    if parts is None or parts["name"] not in ALL:
+        names = ", ".join(ALL)
+        raise Failure(f"no workload '{word}'; there are: {names}, each with @CONNECTIONS and /SERVERS-BEHIND if wanted")
+    given = {field: int(parts[field]) for field in ("connections", "behind") if parts[field]}
+    return replace(ALL[parts["name"]], **given)
 
 
 @dataclass(frozen=True)
@@ -76,6 +107,7 @@ class Sample:
     p50_us: float = None
     p99_us: float = None
     bytes_per_connection: float = None
+    resident_bytes: float = None
 
     @property
     def per_second(self):
@@ -96,6 +128,7 @@ class Bench:
     requests: int = None  # instead of seconds
     warm_up: float = 0.2  # seconds
     keys: int = 10_000
+    backend: Program = None  # what proxies have behind them
 
     def fill(self, server, pipeline=50):
         """Stores every key, so that all gets hit."""
@@ -117,7 +150,7 @@ class Bench:
 
     def measure(self, server, workload, round_):
         """One sample. Raises Failure when the server gave a wrong reply, or none."""
-        run = {"load": self._load, "idle": self._idle, "foreign": self._foreign}[workload.kind]
+        run = {"load": self._load, "idle": self._idle, "resident": self._resident, "foreign": self._foreign}[workload.kind]
         return Sample(server.program.name, workload.label, round_, **run(server, workload))
 
     def _load(self, server, workload):
@@ -127,24 +160,29 @@ class Bench:
         return figures | {"cpu_ns": used.ran, "waited_ns": used.waited}
 
     def _idle(self, server, workload):
-        """Each connection makes one get: what a server gives to a connection on its first use counts if it leaves it there."""
         with ExitStack() as stack:
-
-            def connect(count):
-                for _ in range(count):
-                    sock = stack.enter_context(socket.create_connection(("127.0.0.1", server.port), timeout=10))
-                    sock.sendall(b"get key-00000000\r\n")
-                    with sock.makefile("rb") as replies:
-                        while (line := replies.readline()) != b"END\r\n":
-                            if not line:
-                                raise Failure(f"{server.program.name} closed an idle connection")
-                server.usage()  # waits until it sleeps
-                return server.resident()
-
-            connect(IDLE_FIRST)
+            self._connect(server, IDLE_FIRST, stack)
             before = server.resident()
-            after = connect(workload.connections)
+            self._connect(server, workload.connections, stack)
+            after = server.resident()
         return {"bytes_per_connection": (after - before) / workload.connections}
+
+    def _resident(self, server, workload):
+        with ExitStack() as stack:
+            self._connect(server, workload.connections, stack)
+            return {"resident_bytes": server.resident()}
+
+    @staticmethod
+    def _connect(server, count, stack):
+        """Each connection makes one get: what a server gives it on its first use counts if it leaves it there."""
+        for _ in range(count):
+            sock = stack.enter_context(socket.create_connection(("127.0.0.1", server.port), timeout=10))
+            sock.sendall(b"get key-00000000\r\n")
+            with sock.makefile("rb") as replies:
+                while (line := replies.readline()) != b"END\r\n":
+                    if not line:
+                        raise Failure(f"{server.program.name} closed an idle connection")
+        server.usage()  # waits until it sleeps
 
     def _foreign(self, server, workload):
         """libmemcached's generator, which shares no code with ours. Its start is measured too."""
@@ -175,6 +213,6 @@ class Bench:
 
 
 def raise_descriptor_limit():
-    """Room for the connections of `idle`, which this process holds itself."""
+    """Room for the connections of `idle` and `resident`, which this process holds itself."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

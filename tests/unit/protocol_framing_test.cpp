@@ -22,6 +22,8 @@ TEST_CASE("a get names keys and has no value") {
     CHECK(f.refusal.empty());
   }
   CHECK(frame_request("get").key.empty());
+  CHECK(frame_request("get a b").many_keys);
+  CHECK(!frame_request("get a ").many_keys);
   CHECK(!frame_request("get noreply").noreply);
 }
 

@@ -34,7 +34,8 @@ TEST_SUITE("reuse") {
     const statistics after{c};
     CHECK(after.number("total_connections") - before.number("total_connections") == under_test().connects);
     CHECK(after.number("connection_structures") == before.number("connection_structures"));
-    CHECK(after.number("curr_connections") == before.number("curr_connections"));
+    // Less: a worker may not have heard yet that somebody had left before the first of us came.
+    CHECK(after.number("curr_connections") <= before.number("curr_connections"));
   }
 
   // What the last client left half done must not be found by the next.

@@ -1,0 +1,142 @@
+// A message: how it is cut out of a stream, and how it is received and sent.
+#include "nc_message.h"
+
+#include <sys/uio.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+
+#include "nc_core.h"
+
+namespace {
+
+using protocol::frame_reply;
+using protocol::frame_request;
+
+bool memcache_parse_req(msg& m, std::string_view line) {
+  const protocol::request_frame frame = frame_request(line);
+  m.kind = frame.kind;
+  m.key = frame.key;
+  m.many_keys = frame.many_keys;
+  m.noreply = frame.noreply;
+  m.refusal = frame.refusal;
+  m.vlen = frame.value_bytes;
+  m.last_line = true;
+  return true;
+}
+
+bool memcache_parse_rsp(msg& m, std::string_view line) {
+  const protocol::reply_frame frame = frame_reply(line);
+  m.vlen = frame.value_bytes;
+  m.last_line = frame.last;
+  m.complete_get = line == "END";
+  return frame.valid;
+}
+
+}  // namespace
+
+msg_parse_result msg_parse(msg& m, mbuf& in) {
+  for (;;) {
+    if (m.vlen > 0 && m.refusal.empty()) {
+      m.vlen -= in.move_to(m.mhdr, m.vlen);
+      if (m.vlen > 0) return MSG_PARSE_AGAIN;
+    }
+    if (m.last_line) return MSG_PARSE_OK;
+
+    const std::string_view unread = in.unread();
+    if (m.request && unread.starts_with('\x80')) return MSG_PARSE_ERROR;  // the binary protocol
+    const std::size_t end = unread.find('\n', m.scanned);
+    if (end == std::string_view::npos) {
+      m.scanned = unread.size();
+      return protocol::too_long(unread) ? MSG_PARSE_ERROR : MSG_PARSE_AGAIN;
+    }
+    m.scanned = 0;
+    std::string_view line = unread.substr(0, end);
+    if (line.ends_with('\r')) line.remove_suffix(1);
+    if (!(m.request ? memcache_parse_req(m, line) : memcache_parse_rsp(m, line))) return MSG_PARSE_ERROR;
+    if (!m.request && m.vlen > 0) m.items.push_back(end + 1 + m.vlen);
+    in.move_to(m.mhdr, end + 1);
+  }
+}
+
+std::string_view first_line(const msg& m) noexcept {
+  const std::string_view begin = m.mhdr.slices().front().bytes;
+  const std::string_view line = begin.substr(0, begin.find('\n'));
+  return line.ends_with('\r') ? line.substr(0, line.size() - 1) : line;
+}
+
+rstatus_t msg_recv(context& ctx, conn& c) {
+  c.recv_ready = true;
+  for (;;) {
+    // First what is here. A client that was held back may have left something.
+    while (msg* m = c.recv_next(ctx, c)) {
+      const msg_parse_result result = msg_parse(*m, c.rbuf);
+      if (result == MSG_PARSE_AGAIN) break;
+      if (result == MSG_PARSE_ERROR) {
+        c.err = EPROTO;
+        return NC_ERROR;
+      }
+      c.recv_done(ctx, c);
+    }
+    if (!c.recv_ready || !c.recv_active || c.done) break;
+    const ssize_t n = conn_recv(c, c.rbuf.room());
+    if (n == -1) return NC_ERROR;
+    c.rbuf.filled(static_cast<std::size_t>(n));
+  }
+  c.rbuf.give_back();
+  return NC_OK;
+}
+
+namespace {
+
+// What one writev takes.
+constexpr std::size_t most_iov = 128;
+
+// Sends what one writev takes of `m` and of the messages after it.
+rstatus_t msg_send_chain(context& ctx, conn& c, msg* m) {
+  std::array<iovec, most_iov> iov;
+  std::size_t count = 0;
+  for (; m != nullptr && count < iov.size(); m = c.send_next(ctx, c)) {
+    std::size_t skip = m->sent;
+    for (const slice& piece : m->mhdr.slices()) {
+      if (count == iov.size()) break;
+      if (skip >= piece.bytes.size()) {
+        skip -= piece.bytes.size();
+        continue;
+      }
+      iov[count++] = {const_cast<char*>(piece.bytes.data()) + skip, piece.bytes.size() - skip};
+      skip = 0;
+    }
+  }
+
+  const ssize_t n = conn_sendv(c, {iov.data(), count});
+  if (n == -1) return NC_ERROR;
+  c.smsg.reset();  // from the first one again
+  for (std::size_t left = static_cast<std::size_t>(n); (m = c.send_next(ctx, c)) != nullptr;) {
+    const std::size_t part = std::min(left, m->mhdr.size() - m->sent);
+    m->sent += part;
+    left -= part;
+    if (m->sent < m->mhdr.size()) break;
+    c.send_done(ctx, c);
+    c.smsg.reset();
+  }
+  c.smsg.reset();
+  return NC_OK;
+}
+
+}  // namespace
+
+rstatus_t msg_send(context& ctx, conn& c) {
+  c.send_ready = true;
+  c.smsg.reset();
+  while (msg* m = c.send_next(ctx, c)) {
+    if (msg_send_chain(ctx, c, m) != NC_OK) return NC_ERROR;
+    if (!c.send_ready) {
+      event_add_out(ctx.evb, c);  // we hear when there is room again
+      return NC_OK;
+    }
+  }
+  event_del_out(ctx.evb, c);
+  return NC_OK;
+}

@@ -1,0 +1,114 @@
+// A message: a request, which comes from a client and goes to the server, or a response, which goes the other way.
+//
+//     client                       proxy                          server
+//     ── request ──> req_recv_done ─> imsg_q ── req_send_next ──> (omsg_q)
+//                    omsg_q <──────── peer ─── rsp_recv_done <──  response
+//     <── response ─ rsp_send_next
+//
+// A get of keys that several servers have becomes a request for each of them, its fragments; their responses are
+// joined.
+//
+// A client's omsg_q keeps its requests in their order. A response is tied to its request as its `peer`, and waits there
+// until all requests before it have had theirs.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+#include <vector>
+
+#include "common/protocol/framing.h"
+#include "nc_connection.h"
+#include "nc_mbuf.h"
+
+// Owns: its bytes. A request is held by its client, until its response is sent, and by the server's queues, until it is
+// answered. Whoever lets go last frees it.
+struct msg {
+  explicit msg(bool is_request, conn* from) : request(is_request), owner(from) {}
+
+  bool request;
+  mbuf_chain mhdr;       // its bytes
+  std::size_t sent = 0;  // how many of them are sent
+
+  // msg_parse: how far it has come.
+  std::size_t scanned = 0;  // so many unread bytes hold no line end
+  std::size_t vlen = 0;     // so many bytes of a value are still to come
+  bool last_line = false;   // no line is still to come
+
+  // Of a request.
+  conn* owner;  // the client that waits for the response; nullptr: it is gone
+  protocol::request_kind kind = protocol::request_kind::general;
+  std::string_view key;  // the first one, where there is any
+  bool many_keys = false;
+  bool noreply = false;
+  std::string_view
+      refusal;             // not empty: the proxy's own reply. It is whole with its line; vlen bytes are to be skipped
+  msg_ref peer;            // the response
+  bool done = false;       // there is one, or never will be
+  std::int64_t since = 0;  // when it was given to a server, in ms
+
+  // Of a fragment.
+  msg_ref parent;        // what the client has sent
+  std::size_t frag = 0;  // which of its fragments this is
+
+  // Of a request that was split.
+  std::vector<std::size_t> frag_seq;  // by key: which fragment asks for it
+  std::vector<msg_ref> replies;       // by fragment
+  std::size_t missing = 0;            // how many of them are still to come
+
+  // Of a response to a get.
+  std::vector<std::size_t> items;  // how long each of its items is, with its header line
+  bool complete_get = false;       // it ends in END
+};
+
+// The client that waits for the response to a request, or to what it is a fragment of. nullptr: it is gone.
+[[nodiscard]] inline conn* client_of(const msg& request) noexcept {
+  return request.parent ? request.parent->owner : request.owner;
+}
+
+enum class [[nodiscard]] msg_parse_result{
+    MSG_PARSE_OK,     // it is whole
+    MSG_PARSE_AGAIN,  // it wants bytes that have not come yet
+    MSG_PARSE_ERROR,  // these bytes are no message
+};
+using enum msg_parse_result;
+
+// Takes from the front of `in` what belongs to the message, and no byte more. Any split of the stream will do.
+msg_parse_result msg_parse(msg& m, mbuf& in);
+
+// Its first line, without its end.
+[[nodiscard]] std::string_view first_line(const msg& m) noexcept;
+
+// Both kinds of connections, both directions: whole messages in, whole messages out.
+rstatus_t msg_recv(context& ctx, conn& c);
+rstatus_t msg_send(context& ctx, conn& c);
+
+// Requests come from clients …
+msg* req_recv_next(context& ctx, conn& c);
+void req_recv_done(context& ctx, conn& c);
+rstatus_t req_resume(context& ctx, conn& c);  // goes on with a client that was held back, if it has taken enough
+void req_client_enqueue_omsgq(conn& c, msg_ref request);
+void req_client_dequeue_omsgq(conn& c);
+
+// … and go to the server.
+msg* req_send_next(context& ctx, conn& s);
+void req_send_done(context& ctx, conn& s);
+void req_server_enqueue_imsgq(conn& s, msg_ref request);
+void req_server_dequeue_imsgq(conn& s);
+void req_server_enqueue_omsgq(conn& s, msg_ref request);
+void req_server_dequeue_omsgq(conn& s);
+
+// Responses come from the server …
+msg* rsp_recv_next(context& ctx, conn& s);
+void rsp_recv_done(context& ctx, conn& s);
+
+// … and go to clients.
+msg* rsp_send_next(context& ctx, conn& c);
+void rsp_send_done(context& ctx, conn& c);
+
+// The request has its response: if it is its client's turn, the client has something to send. Of a fragment: if all
+// others have theirs.
+void req_answered(context& ctx, msg& request, msg_ref response);
+
+// It will never have one: its client hears "SERVER_ERROR Connection refused", or whatever `err` (errno) means.
+void req_failed(context& ctx, msg& request, int err);

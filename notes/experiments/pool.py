@@ -1,0 +1,113 @@
+"""A proxy with servers behind it, for experiments that need both, and that let some of them die."""
+
+import argparse
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from client import Client
+
+CHAPTERS = Path(__file__).resolve().parents[2] / "build" / "chapters"
+DEADLINE = 10.0
+
+
+def free_port() -> int:
+    """A port that nobody has at the moment."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+class Process:
+    """A program that listens. Owns: the process, which dies with the `with` block."""
+
+    def __init__(self, command: list[str], port: int, quiet: bool = True) -> None:
+        self.command, self.port, self.quiet = command, port, quiet
+        self.start()
+
+    def start(self) -> None:
+        """Starts it, once more if need be, and waits until it listens."""
+        self.process = subprocess.Popen(self.command, stderr=subprocess.DEVNULL if self.quiet else None)
+        end = time.monotonic() + DEADLINE
+        while True:
+            try:
+                Client(self.port).close()
+                return
+            except ConnectionRefusedError:
+                if self.process.poll() is not None or time.monotonic() > end:
+                    raise SystemExit(f"does not start: {' '.join(self.command)}") from None
+                time.sleep(0.005)
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+    def freeze(self) -> None:
+        """It stands still. Its kernel goes on: it acknowledges what comes, and answers nothing."""
+        self.process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        self.process.send_signal(signal.SIGCONT)
+
+    def __enter__(self) -> "Process":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.kill()
+
+
+@dataclass
+class Pool:
+    """A pool of the conf: its lines besides `listen` and `servers`, and how many of the servers it has."""
+
+    lines: dict[str, object]
+    servers: int
+
+
+class Proxy(contextlib.ExitStack):
+    """So many servers, and a proxy before them. Owns: all of these processes."""
+
+    def __init__(self, programs: argparse.Namespace, pools: dict[str, Pool]) -> None:
+        super().__init__()
+        as_root = ["-u", "root"] if os.geteuid() == 0 else []
+        self.servers = []
+        for _ in range(max(pool.servers for pool in pools.values())):
+            port = free_port()
+            command = [programs.server, "-p", str(port), "-l", "127.0.0.1", "-t", "1", *as_root]
+            self.servers.append(self.enter_context(Process(command, port)))
+        self.ports = {name: free_port() for name in pools}
+        self.stats_port = free_port()
+        file = self.enter_context(tempfile.NamedTemporaryFile("w", suffix=".yml"))
+        for name, pool in pools.items():
+            lines = {"listen": f"127.0.0.1:{self.ports[name]}", **pool.lines, "servers": ""}
+            file.write(f"{name}:\n" + "".join(f"  {key}: {value}\n" for key, value in lines.items()))
+            for i in range(pool.servers):
+                file.write(f"   - 127.0.0.1:{self.servers[i].port}:1 server{i}\n")
+        file.flush()
+        # The log: from "crit" on. That a server is ejected is told by the statistics.
+        command = [programs.proxy, "-c", file.name, "-s", str(self.stats_port), "-a", "127.0.0.1", "-i", "100", "-v", "2"]
+        self.process = self.enter_context(Process(command, next(iter(self.ports.values()))))
+
+    def stats(self) -> dict[str, object]:
+        """What the stats thread tells whoever connects to it."""
+        with socket.create_connection(("127.0.0.1", self.stats_port)) as link, link.makefile() as text:
+            return json.load(text)
+
+
+def arguments(description: str) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--proxy", default=str(CHAPTERS / "14-nc-proxy"), help="or nutcracker (default: chapter 14)")
+    parser.add_argument("--server", default=str(CHAPTERS / "12-maxconns"), help="or memcached (default: chapter 12)")
+    return parser
