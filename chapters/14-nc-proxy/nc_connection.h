@@ -67,7 +67,7 @@ struct conn_handlers {
 
 enum class conn_role : unsigned char { proxy, client, server, signals };
 
-// Thread: the only one. Owns: the socket, what has been read from it, and a share of each message in its queues. It is
+// Thread: the loop. Owns: the socket, what has been read from it, and a share of each message in its queues. It is
 // owned by its owner's list, from `ref` to `unref`, and then until the end of the loop's turn by context::closed:
 // context::unsent may still name it.
 struct conn : conn_handlers {

@@ -25,7 +25,7 @@ inline constexpr std::uint32_t EVENT_END = 0xff000000;
 
 using event_cb_t = void (*)(conn& c, std::uint32_t events) noexcept;
 
-// Thread: the only one. Owns: the epoll descriptor, and the room for its events.
+// Thread: the loop. Owns: the epoll descriptor, and the room for its events.
 struct event_base {
   net::unique_fd ep;
   std::vector<epoll_event> event;
