@@ -45,7 +45,9 @@ ON_REQUEST = ("bench",)
 NOT_RUN = 77  # the status of a test that lacks something
 JOBS = os.cpu_count() or 1
 CONTRACT = Path("tests", "contract", "contract")  # in a build directory
-ABOUT_THREADS = ("threads", "fairness", "pause", "stop", "reuse", "udp", "maxconns")  # suites of it
+# Suites of it: what is about connections and what is about threads, and not about commands, which are common/'s.
+ABOUT_THREADS = ("threads", "fairness", "pause", "stop", "reuse", "udp", "maxconns")
+ABOUT_CONNECTIONS = (*ABOUT_THREADS, "line", "multiget", "bulk", "swallow", "unix", "binary", "proxy")
 LONG_FACTOR = 10
 
 SANITIZER_OPTIONS = {
@@ -326,16 +328,15 @@ class Runner:
         if "build" not in self.score and not self.build("build", targets=(str(CONTRACT),)):
             return
         table = chapters.read_table()
-        self._sanitize_with("asan", "address,undefined", table)
-        # A chapter with one thread has nothing that TSan could find. What it finds in the newest, it would find in each that
-        # has the same code: of the others it sees what is about threads.
-        servers = [c for c in table if "threads" in c.capabilities]
-        brief = () if self._long or self._wanted else tuple(servers[:-1])
-        self._sanitize_with("tsan", "thread", [*servers, *(c for c in table if "pools" in c.capabilities)], brief)
+        self._sanitize_with("asan", "address,undefined", table, ABOUT_CONNECTIONS)
+        # A chapter with one thread has nothing that TSan could find.
+        threaded = [c for c in table if c.capabilities & {"threads", "pools"}]
+        self._sanitize_with("tsan", "thread", threaded, ABOUT_THREADS)
 
-    def _sanitize_with(
-        self, name: str, sanitizer: str, concerned: list[chapters.Chapter], brief: tuple[chapters.Chapter, ...] = ()
-    ) -> None:
+    def _sanitize_with(self, name: str, sanitizer: str, concerned: list[chapters.Chapter], brief: tuple[str, ...]) -> None:
+        """`brief`: the suites for chapters that live on in another one, which is tested whole. With --long all are."""
+        table = chapters.read_table()
+        parents = set() if self._long or self._wanted else {c.parent for c in table}
         working = find_compiler(sanitizer)
         if not working:
             self.not_run(name, f"no compiler here makes programs with -fsanitize={sanitizer} that run")
@@ -351,8 +352,9 @@ class Runner:
             return
         tests = []
         for test in self.tests_in(directory, "contract", 5, SANITIZER_OPTIONS):
-            if any(map(test.concerns, concerned)):
-                suites = (f"--test-suite={','.join(ABOUT_THREADS)}",) if any(map(test.concerns, brief)) else ()
+            about = next(c for c in reversed(table) if test.concerns(c))  # a proxy's test names the server behind it, too
+            if about in concerned:
+                suites = (f"--test-suite={','.join(brief)}",) if about.name in parents else ()
                 tests.append(replace(test, command=(str(TOP / "build" / CONTRACT), *test.command[1:], *suites)))
         if not self._wanted:
             tests = self.tests_in(directory, "unit", 5, SANITIZER_OPTIONS) + tests

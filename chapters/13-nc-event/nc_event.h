@@ -50,6 +50,9 @@ void event_del_in(event_base& evb, conn& c) noexcept;
 void event_add_out(event_base& evb, conn& c) noexcept;
 void event_del_out(event_base& evb, conn& c) noexcept;
 
+// Changes nothing, and so is an edge for whatever input has been left unread on purpose.
+void event_again(event_base& evb, conn& c) noexcept;
+
 // Waits for events, up to `timeout` ms (-1: for ever), and calls evb.cb with each. Returns how many there were, or -1
 // when epoll itself has failed.
 [[nodiscard]] int event_wait(event_base& evb, int timeout) noexcept;

@@ -16,6 +16,8 @@
 #include "nc_connection.h"
 #include "nc_mbuf.h"
 
+struct server_pool;
+
 // Owns: its bytes. A request is held by its client, until its response is sent, and by the server's queues, until it is
 // answered. Whoever lets go last frees it.
 struct msg {
@@ -61,6 +63,8 @@ rstatus_t msg_send(context& ctx, conn& c);
 msg* req_recv_next(context& ctx, conn& c);
 void req_recv_done(context& ctx, conn& c);
 rstatus_t req_resume(context& ctx, conn& c);  // goes on with a client that was held back, if it has taken enough
+void req_relieve(context& ctx,
+                 server_pool& pool);  // a server has caught up, or is gone: so may those go on that it held back
 void req_client_enqueue_omsgq(conn& c, msg_ref request);
 void req_client_dequeue_omsgq(conn& c);
 

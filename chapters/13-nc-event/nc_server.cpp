@@ -61,4 +61,5 @@ void server_close(context& ctx, conn& s) {
     s.dequeue_inq(s);
     req_failed(ctx, *request, s.err);
   }
+  req_relieve(ctx, static_cast<server*>(s.owner)->pool);
 }

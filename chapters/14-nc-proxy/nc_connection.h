@@ -87,6 +87,7 @@ struct conn : conn_handlers {
   msg_queue omsg_q;         // a server's: requests that it has not answered. A client's: its requests, in their order
   std::optional<msg_queue::iterator> smsg;  // msg_send: the message that send_next gave last
   std::size_t owed_bytes = 0;               // a client's: of how many bytes the responses are that wait for it
+  std::size_t queued_bytes = 0;             // a server's: of how many bytes the requests in imsg_q are
 
   std::uint32_t events = 0;  // what has happened, as core_core was told
   int err = 0;               // why it must be closed (errno)
@@ -95,7 +96,7 @@ struct conn : conn_handlers {
   bool send_active = false;
   bool send_ready = false;
   bool connecting = false;  // to the server, and it has not answered yet
-  bool held_back = false;   // a client that is owed too much: not listened to
+  bool held_back = false;   // a client that is not listened to: it is owed too much, or its server is behind
   bool unsent = false;      // it is in context::unsent
   bool eof = false;         // nothing more comes from there
   bool done = false;        // it can be closed

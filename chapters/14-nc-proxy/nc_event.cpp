@@ -45,6 +45,10 @@ void event_add_out(event_base& evb, conn& c) noexcept { event_change(evb, c, c.r
 
 void event_del_out(event_base& evb, conn& c) noexcept { event_change(evb, c, c.recv_active, false); }
 
+void event_again(event_base& evb, conn& c) noexcept {
+  (void)event_control(evb, c, EPOLL_CTL_MOD, c.recv_active, c.send_active);
+}
+
 int event_wait(event_base& evb, int timeout) noexcept {
   const int nsd = epoll_wait(evb.ep.get(), evb.event.data(), static_cast<int>(evb.event.size()), timeout);
   if (nsd == -1) return errno == EINTR ? 0 : -1;

@@ -47,9 +47,10 @@ msg_parse_result msg_parse(msg& m, mbuf& in) {
     const std::string_view unread = in.unread();
     if (m.request && unread.starts_with('\x80')) return MSG_PARSE_ERROR;  // the binary protocol
     const std::size_t end = unread.find('\n', m.scanned);
+    if (protocol::too_long(unread.substr(0, end))) return MSG_PARSE_ERROR;
     if (end == std::string_view::npos) {
       m.scanned = unread.size();
-      return protocol::too_long(unread) ? MSG_PARSE_ERROR : MSG_PARSE_AGAIN;
+      return MSG_PARSE_AGAIN;
     }
     m.scanned = 0;
     std::string_view line = unread.substr(0, end);
@@ -66,9 +67,16 @@ std::string_view first_line(const msg& m) noexcept {
   return line.ends_with('\r') ? line.substr(0, line.size() - 1) : line;
 }
 
+namespace {
+
+// A client who sends faster than we read would never let the loop go on. So after so many reads others have their turn.
+constexpr int most_reads = 32;
+
+}  // namespace
+
 rstatus_t msg_recv(context& ctx, conn& c) {
   c.recv_ready = true;
-  for (;;) {
+  for (int reads = 0;; ++reads) {
     // First what is here. A client that was held back may have left something.
     while (msg* m = c.recv_next(ctx, c)) {
       const msg_parse_result result = msg_parse(*m, c.rbuf);
@@ -79,7 +87,11 @@ rstatus_t msg_recv(context& ctx, conn& c) {
       }
       c.recv_done(ctx, c);
     }
-    if (!c.recv_ready || !c.recv_active || c.done) break;
+    if (!c.recv_ready || !c.recv_active || c.eof || c.done) break;
+    if (reads == most_reads && c.role == conn_role::client) {
+      event_again(ctx.evb, c);
+      break;
+    }
     const ssize_t n = conn_recv(c, c.rbuf.room());
     if (n == -1) return NC_ERROR;
     c.rbuf.filled(static_cast<std::size_t>(n));

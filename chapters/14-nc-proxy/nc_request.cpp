@@ -20,9 +20,17 @@ namespace {
 constexpr std::size_t most_owed = 128;                         // requests
 constexpr std::size_t most_owed_bytes = std::size_t{1} << 20;  // of responses
 
+// The same for a client whose server does not read.
+constexpr std::size_t most_queued_bytes = std::size_t{4} << 20;
+
 bool owed_too_much(const conn& c) { return c.omsg_q.size() >= most_owed || c.owed_bytes >= most_owed_bytes; }
 
 bool owed_little(const conn& c) { return c.omsg_q.size() <= most_owed / 2 && c.owed_bytes <= most_owed_bytes / 2; }
+
+void hold_back(context& ctx, conn& c) noexcept {
+  event_del_in(ctx.evb, c);
+  c.held_back = true;
+}
 
 // Gives a request to a server. A key decides which; whoever has none may ask any.
 void req_forward(context& ctx, conn& c, const msg_ref& request, server* srv) {
@@ -35,6 +43,7 @@ void req_forward(context& ctx, conn& c, const msg_ref& request, server* srv) {
   request->since = ctx.now;
   s->enqueue_inq(*s, request);
   core_unsent(ctx, *s);
+  if (s->queued_bytes > most_queued_bytes) hold_back(ctx, c);
 }
 
 // A get for each server that has some of the keys. All keys with one server: the request goes there as it is.
@@ -87,11 +96,8 @@ msg* req_recv_next(context& ctx, conn& c) {
     if (!c.active(c)) c.done = true;
     return nullptr;
   }
-  if (owed_too_much(c)) {
-    event_del_in(ctx.evb, c);
-    c.held_back = true;
-    return nullptr;
-  }
+  if (owed_too_much(c)) hold_back(ctx, c);
+  if (c.held_back) return nullptr;
   if (c.swallow > 0) {
     const std::size_t n = std::min(c.swallow, c.rbuf.unread().size());
     c.rbuf.skip(n);
@@ -106,6 +112,7 @@ void req_recv_done(context& ctx, conn& c) {
   const msg_ref request = std::move(c.rmsg);
   if (request->kind == protocol::request_kind::quit) {
     c.eof = true;
+    event_del_in(ctx.evb, c);  // whatever it says now, nobody listens
     return;
   }
   if (!request->noreply) c.enqueue_outq(c, request);
@@ -135,6 +142,12 @@ rstatus_t req_resume(context& ctx, conn& c) {
   return c.recv(ctx, c);
 }
 
+void req_relieve(context& ctx, server_pool& pool) {
+  for (conn& c : pool.conns) {
+    if (c.held_back) core_unsent(ctx, c);  // core_flush goes on with it
+  }
+}
+
 msg* req_send_next(context& ctx, conn& s) {
   if (s.connecting) server_connected(ctx, s);
   s.smsg = s.smsg ? std::next(*s.smsg) : s.imsg_q.begin();
@@ -152,20 +165,24 @@ void count(const conn& s, const msg& request, stats_server_field queue, stats_se
 
 }  // namespace
 
-void req_send_done(context&, conn& s) {
+void req_send_done(context& ctx, conn& s) {
   const msg_ref request = s.imsg_q.front();
+  const bool behind = s.queued_bytes > most_queued_bytes / 2;
   s.dequeue_inq(s);
+  if (behind && s.queued_bytes <= most_queued_bytes / 2) req_relieve(ctx, static_cast<server*>(s.owner)->pool);
   count(s, *request, stats_server_field::requests, stats_server_field::request_bytes, 1);
   if (!request->noreply) s.enqueue_outq(s, request);
 }
 
 void req_server_enqueue_imsgq(conn& s, msg_ref request) {
   count(s, *request, stats_server_field::in_queue, stats_server_field::in_queue_bytes, 1);
+  s.queued_bytes += request->mhdr.size();
   s.imsg_q.push_back(std::move(request));
 }
 
 void req_server_dequeue_imsgq(conn& s) {
   count(s, *s.imsg_q.front(), stats_server_field::in_queue, stats_server_field::in_queue_bytes, -1);
+  s.queued_bytes -= s.imsg_q.front()->mhdr.size();
   s.imsg_q.pop_front();
 }
 

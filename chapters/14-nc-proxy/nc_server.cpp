@@ -177,4 +177,5 @@ void server_close(context& ctx, conn& s) {
     s.dequeue_inq(s);
     req_failed(ctx, *request, s.err);
   }
+  req_relieve(ctx, srv.pool);
 }

@@ -140,30 +140,37 @@ void stats::aggregate() noexcept {
   handed_over_.store(false, std::memory_order_release);
 }
 
-// Wakes when somebody asks, and once an interval to fetch what has gathered.
+// Wakes when somebody asks, and once an interval to fetch what has gathered. Out of descriptors, it waits a while
+// before it listens again: somebody would be asking all the time.
 void stats::event_loop_stats(std::stop_token stop) noexcept {
+  constexpr int while_out_of_descriptors = 100;  // ms
   const std::stop_callback wake(stop, [this] { eventfd_write(wake_.get(), 1); });
-  std::array<pollfd, 2> watched{{{socket_.get(), POLLIN, 0}, {wake_.get(), POLLIN, 0}}};
-  while (!stop.stop_requested()) {
-    const int ready = poll(watched.data(), watched.size(), static_cast<int>(interval_.count()));
+  std::array<pollfd, 2> watched{{{wake_.get(), POLLIN, 0}, {socket_.get(), POLLIN, 0}}};
+  for (bool listening = true; !stop.stop_requested();) {
+    watched[1].revents = 0;
+    poll(watched.data(), listening ? 2 : 1, listening ? static_cast<int>(interval_.count()) : while_out_of_descriptors);
     aggregate();
-    if (ready > 0 && (watched[0].revents & POLLIN) != 0) answer();
+    listening = watched[1].revents == 0 || answer();
   }
 }
 
-void stats::answer() noexcept try {
+// False: there was no descriptor for whoever asks.
+bool stats::answer() noexcept {
   const net::unique_fd client(accept4(socket_.get(), nullptr, nullptr, SOCK_CLOEXEC));
-  if (!client) return;
+  if (!client) return errno == ECONNABORTED || errno == EINTR;
   // Whoever asks and does not read must not keep the others waiting for ever.
   const timeval patience{1, 0};
   setsockopt(client.get(), SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
-  const std::string text = json();
-  for (std::string_view left = text; !left.empty();) {
-    const ssize_t n = send(client.get(), left.data(), left.size(), MSG_NOSIGNAL);
-    if (n <= 0) return;
-    left.remove_prefix(static_cast<std::size_t>(n));
+  try {
+    const std::string text = json();
+    for (std::string_view left = text; !left.empty();) {
+      const ssize_t n = send(client.get(), left.data(), left.size(), MSG_NOSIGNAL);
+      if (n <= 0) break;
+      left.remove_prefix(static_cast<std::size_t>(n));
+    }
+  } catch (const std::bad_alloc&) {  // it hears nothing
   }
-} catch (const std::bad_alloc&) {
+  return true;
 }
 
 std::string stats::json() const {

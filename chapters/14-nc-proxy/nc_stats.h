@@ -114,7 +114,7 @@ class stats {
 
   void event_loop_stats(std::stop_token stop) noexcept;
   void aggregate() noexcept;
-  void answer() noexcept;
+  [[nodiscard]] bool answer() noexcept;
   [[nodiscard]] std::string json() const;
 
   std::vector<stats_names> names_;

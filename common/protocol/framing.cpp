@@ -21,6 +21,10 @@ constexpr std::size_t most_blanks = 100;  // before a get that may be long
 // A length is read as a number of 31 bits, and has its line end added.
 constexpr std::size_t most_length = std::numeric_limits<std::int32_t>::max() - 2;
 
+constexpr std::size_t most_flags = std::numeric_limits<std::uint32_t>::max();
+constexpr std::size_t most_exptime = std::numeric_limits<std::int32_t>::max();
+constexpr std::size_t most_cas = std::numeric_limits<std::uint64_t>::max();
+
 constexpr std::string_view unknown = "ERROR\r\n";
 constexpr std::string_view bad_format = "CLIENT_ERROR bad command line format\r\n";
 constexpr std::string_view too_large = "SERVER_ERROR object too large for cache\r\n";
@@ -61,15 +65,19 @@ std::optional<std::size_t> plain_number(std::string_view word) noexcept {
   return number;
 }
 
-bool is_plain_number(std::string_view word) noexcept { return plain_number(word).has_value(); }
+// Whether the word is a number up to `most`, which every server can hold.
+bool is_number(std::string_view word, std::size_t most) noexcept {
+  const auto number = plain_number(word);
+  return number && *number <= most;
+}
 
 // set <key> <flags> <exptime> <bytes>, and cas with one word more.
 void frame_value(request_frame& frame, const tokens& words) noexcept {
   std::string_view exptime = words[3];
   if (exptime.starts_with('-')) exptime.remove_prefix(1);
   const auto length = plain_number(words[4]);
-  const bool numbers = is_plain_number(words[2]) && is_plain_number(exptime) && length && *length <= most_length &&
-                       (frame.command != "cas" || is_plain_number(words[5]));
+  const bool numbers = is_number(words[2], most_flags) && is_number(exptime, most_exptime) && length &&
+                       *length <= most_length && (frame.command != "cas" || is_number(words[5], most_cas));
   if (!numbers || frame.key.size() > key_max_length) {
     frame.refusal = bad_format;
     return;

@@ -46,7 +46,7 @@ struct reply_frame {
 // some servers take for the next command. Source: protocol.txt; limits and texts are 1.4.25's.
 [[nodiscard]] request_frame frame_request(std::string_view line) noexcept;
 
-// Whether `begin`, which has no line end, cannot become a line any more.
+// Whether these bytes before a line end, or before one that has not come yet, are more than any line has.
 [[nodiscard]] bool too_long(std::string_view begin) noexcept;
 
 // `line` is without its line end. A reply is one line, except that lines of VALUE, STAT, ITEM and PREFIX have others

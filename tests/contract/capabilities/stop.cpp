@@ -27,6 +27,8 @@ TEST_SUITE("stop") {
   TEST_CASE("without clients") {
     for (const int number : {SIGINT, SIGTERM}) {
       server_process server;
+      // It is in its loop: ThreadSanitizer's runtime now and then loses a signal that comes before the first wait.
+      REQUIRE(client{server}.ask("version").starts_with("VERSION "));
       check_that_it_stops(server, number);
     }
   }

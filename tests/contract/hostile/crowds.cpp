@@ -180,7 +180,7 @@ TEST_SUITE("threads") {
       REQUIRE(comes_to_descriptors(server, descriptors));
       // What the first crowd had may be kept for the next one, who must need no more.
       CHECK(server.rss_bytes() < memory);
-      memory = server.rss_bytes() + wider * 2 * mebibyte;
+      memory = server.rss_bytes() + wider * 4 * mebibyte;
     }
   }
 

@@ -1,0 +1,895 @@
+"""What a proxy does when servers fail, clients misbehave, and everything comes in pieces.
+
+Most tests stand on both sides of it: they are the client, and the server behind.
+"""
+import contextlib
+import os
+import random
+import resource
+import select
+import signal
+import socket
+import subprocess
+import tempfile
+import threading
+import unittest
+import zlib
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from client_test import ClientTest, find_tool, main
+from proxy import DEADLINE, Fake, Peer, Pool, Proxy, knows_pools, listening_ports, wait_until
+from server import Server
+
+MEMCACHED = find_tool("memcached", "memcached")
+NUTCRACKER = find_tool("nutcracker", "nutcracker")
+
+MIB = 1 << 20
+REFUSED = b"SERVER_ERROR Connection refused\r\n"
+RESET = b"SERVER_ERROR Connection reset by peer\r\n"
+TIMED_OUT = b"SERVER_ERROR Connection timed out\r\n"
+MANY_CLIENTS = 1000
+MUCH = 64 * MIB  # more than the kernel's buffers take, and no proxy should keep
+
+servers: list[Server] = []  # five memcached, for all tests
+
+
+def setUpModule() -> None:
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(most, 8192), most))
+    for _ in range(5):
+        servers.append(Server(MEMCACHED, "-U", "0", "-I", "2m", "-c", "4096"))
+
+
+def tearDownModule() -> None:
+    """All at once: each looks but once a second whether it is to stop."""
+    with ThreadPoolExecutor() as threads:
+        list(threads.map(Server.stop, servers))
+
+
+def item(key: bytes, value: bytes) -> bytes:
+    return b"VALUE %b 0 %d\r\n%b\r\n" % (key, len(value), value)
+
+
+def hit(key: bytes, value: bytes) -> bytes:
+    return item(key, value) + b"END\r\n"
+
+
+def still_serves(client: Peer) -> None:
+    """The proxy answers this itself: by then it has seen whatever anybody has sent before."""
+    client.ask(b"nonsense\r\n", b"ERROR\r\n")
+
+
+class ProxyTest(unittest.TestCase):
+    def setUp(self) -> None:
+        self.key = self.id().rpartition(".")[2].encode()
+
+    def fake(self, listens: bool = True) -> Fake:
+        fake = Fake(listens)
+        self.addCleanup(fake.close)
+        return fake
+
+    def start(self, *pools: Pool, flags: tuple[str, ...] = (), descriptors: int = 0) -> Proxy:
+        proxy = Proxy(ClientTest.program, pools, flags, descriptors)
+        self.addCleanup(proxy.stop)
+        return proxy
+
+    def connect(self, proxy: Proxy, pool: int = 0) -> Peer:
+        peer = proxy.connect(pool)
+        self.addCleanup(peer.close)
+        return peer
+
+    def accept(self, fake: Fake) -> Peer:
+        peer = fake.accept()
+        self.addCleanup(peer.close)
+        return peer
+
+    def directory(self) -> Path:
+        return Path(self.enterContext(tempfile.TemporaryDirectory(prefix="drive_machine-")))
+
+    def flood(self, proxy: Proxy, client: Peer, request: bytes, most: int = MUCH) -> None:
+        """Says it again and again, until that is enough, or the proxy no longer reads, or it has closed."""
+        other = self.connect(proxy)
+        client.socket.setblocking(False)
+        sent = refused = 0
+        while sent < most and refused < 5:
+            try:
+                sent += client.socket.send(request[sent % len(request) :])
+                refused = 0
+            except BlockingIOError:
+                still_serves(other)
+                refused += 1
+            except (ConnectionResetError, BrokenPipeError):
+                break
+
+
+class OneServer(ProxyTest):
+    """Both chapters."""
+
+    def front(self, *addresses: str, flags: tuple[str, ...] = (), descriptors: int = 0) -> Proxy:
+        return self.start(Pool(addresses or (servers[0].address,)), flags=flags, descriptors=descriptors)
+
+    # ---- servers that fail ----
+
+    def test_a_dead_server_and_its_return(self):
+        fake = self.fake(listens=False)
+        client = self.connect(self.front(fake.address))
+        for _ in range(3):
+            client.ask(b"get a\r\n", REFUSED)
+        client.ask(b"set a 0 0 5\r\nhello\r\nget a\r\n", 2 * REFUSED)
+        fake.listen()
+        client.say(b"get a\r\n")
+        self.accept(fake).answer(b"get a\r\n", b"END\r\n")
+        client.hear(b"END\r\n")
+
+    def test_noreply_to_a_dead_server(self):
+        client = self.connect(self.front(self.fake(listens=False).address))
+        client.ask(b"set a 0 0 1 noreply\r\nx\r\ndelete a noreply\r\nget a\r\n", REFUSED)
+
+    def test_a_server_that_ends_within_a_reply(self):
+        """After each of its bytes, by a close and by a reset."""
+        fake = self.fake()
+        client = self.connect(self.front(fake.address))
+        reply = item(b"a", b"hello") + hit(b"b", b"")
+        for end in (Peer.close, Peer.reset):
+            for size in range(len(reply)):
+                client.say(b"get a b\r\n")
+                behind = self.accept(fake)
+                behind.answer(b"get a b\r\n", reply[:size])
+                end(behind)
+                client.hear(RESET)
+        client.say(b"get a b\r\n")
+        self.accept(fake).answer(b"get a b\r\n", reply)
+        client.hear(reply)
+
+    def test_a_server_that_ends_takes_with_it_what_it_has_not_answered(self):
+        fake = self.fake()
+        proxy = self.front(fake.address)
+        clients = [self.connect(proxy) for _ in range(3)]
+        clients[0].say(b"get a\r\nget b\r\nget c\r\n")
+        behind = self.accept(fake)
+        behind.hear(b"get a\r\nget b\r\nget c\r\n")
+        for client in clients[1:]:
+            client.say(b"get d\r\n")
+            behind.hear(b"get d\r\n")
+        behind.say(b"END\r\n" + hit(b"b", b"whole") + b"VALUE c 0 10\r\nhalf")
+        behind.close()
+        clients[0].hear(b"END\r\n" + hit(b"b", b"whole") + RESET)
+        for client in clients[1:]:
+            client.hear(RESET)
+
+    def test_a_server_that_leaves_while_nobody_waits(self):
+        fake = self.fake()
+        client = self.connect(self.front(fake.address))
+        for _ in range(3):
+            client.say(b"get a\r\n")
+            behind = self.accept(fake)
+            behind.answer(b"get a\r\n", b"END\r\n")
+            client.hear(b"END\r\n")
+            behind.socket.shutdown(socket.SHUT_WR)
+            behind.hear_end()
+
+    def test_a_reply_that_nobody_has_asked_for(self):
+        fake = self.fake()
+        client = self.connect(self.front(fake.address))
+        for stray in (b"STORED\r\n", b"END\r\n", b"\r\n", hit(b"a", b"stray")):
+            with self.subTest(stray):
+                client.say(b"get a\r\n")
+                behind = self.accept(fake)
+                behind.answer(b"get a\r\n", b"END\r\n")
+                client.hear(b"END\r\n")
+                behind.say(stray)
+                behind.hear_end()
+
+    def test_a_reply_to_a_noreply(self):
+        """It comes before anything that somebody waits for: nobody may take it for his."""
+        fake = self.fake()
+        client = self.connect(self.front(fake.address))
+        client.say(b"set a 0 0 1 noreply\r\nx\r\n")
+        behind = self.accept(fake)
+        behind.answer(b"set a 0 0 1 noreply\r\nx\r\n", b"SERVER_ERROR out of memory storing object\r\n")
+        behind.hear_end()
+        client.say(b"get a\r\n")
+        self.accept(fake).answer(b"get a\r\n", b"END\r\n")
+        client.hear(b"END\r\n")
+
+    def test_what_is_no_reply(self):
+        fake = self.fake()
+        client = self.connect(self.front(fake.address))
+        for reply in (b"VALUE a 0\r\n", b"VALUE a 0 x\r\n", b"VALUE a 0 -1\r\n", b"x" * 70_000):
+            with self.subTest(reply[:20]):
+                client.say(b"get a\r\n")
+                behind = self.accept(fake)
+                behind.hear(b"get a\r\n")
+                with contextlib.suppress(ConnectionResetError, BrokenPipeError):
+                    behind.say(reply)
+                self.assertRegex(client.hear_line(), rb"^SERVER_ERROR [A-Z][a-z ]+\r\n$")
+                behind.hear_end()
+
+    def test_a_server_that_answers_byte_by_byte(self):
+        fake = self.fake()
+        proxy = self.front(fake.address)
+        client, other = self.connect(proxy), self.connect(proxy)
+        requests = b"get a\r\nset a 0 0 1\r\nx\r\nget a b\r\n"
+        client.say(requests)
+        behind = self.accept(fake)
+        behind.hear(requests)
+        reply = b"END\r\nSTORED\r\n" + item(b"a", b"\r\nEND\r\n") + hit(b"b", b"")
+        for byte in reply:
+            behind.say(bytes([byte]))
+            still_serves(other)
+        client.hear(reply)
+
+    # ---- clients that misbehave ----
+
+    def test_a_client_that_leaves_with_requests_under_way(self):
+        fake = self.fake()
+        proxy = self.front(fake.address)
+        for leave in (Peer.close, Peer.reset):
+            gone = proxy.connect()
+            gone.say(b"get a\r\nget a a\r\nset a 0 0 1\r\nx\r\nget unfinis")
+            if leave is Peer.close:
+                behind = self.accept(fake)
+            behind.hear(b"get a\r\nget a a\r\nset a 0 0 1\r\nx\r\n")
+            leave(gone)
+            client = self.connect(proxy)
+            client.say(b"get b\r\n")
+            behind.hear(b"get b\r\n")
+            behind.say(hit(b"a", b"not for you") + item(b"a", b"nor this") + hit(b"a", b"x" * 100_000) + b"STORED\r\n")
+            behind.say(hit(b"b", b"for you"))
+            client.hear(hit(b"b", b"for you"))
+
+    def test_a_client_that_sends_no_more_gets_all_replies(self):
+        value = b"v" * 100_000
+        client = self.connect(self.front())
+        client.ask(b"set %b 0 0 %d\r\n%b\r\n" % (self.key, len(value), value), b"STORED\r\n")
+        client.say(b"get %b\r\n" % self.key * 100 + b"get unfinis")
+        client.socket.shutdown(socket.SHUT_WR)
+        client.hear(hit(self.key, value) * 100)
+        client.hear_end()
+
+    def test_quit(self):
+        proxy = self.front()
+        client = self.connect(proxy)
+        client.ask(b"quit\r\n", b"")
+        client.hear_end()
+        client = self.connect(proxy)
+        client.ask(b"get none\r\nversion\r\nquit\r\nget none\r\n", b"END\r\nVERSION 1.6.18\r\n")
+        client.hear_end()
+
+    def test_a_client_that_never_reads(self):
+        """Another one's request is behind its own: when that is answered, the proxy has all that it will take."""
+        value = b"v" * MIB
+        proxy = self.front()
+        client = self.connect(proxy)
+        client.ask(b"set %b 0 0 %d\r\n%b\r\n" % (self.key, len(value), value), b"STORED\r\n")
+        client.ask(b"get %b\r\n" % self.key, hit(self.key, value))
+        before = proxy.memory_peak()
+        client.say(b"get %b\r\n" % self.key * 2000)
+        for _ in range(3):
+            self.connect(proxy).ask(b"get %b\r\n" % self.key, hit(self.key, value))
+        self.assertLess(proxy.memory_peak() - before, 200 * MIB)
+        # And when it does read, it has lost nothing.
+        for _ in range(2000):
+            client.hear(hit(self.key, value))
+
+    def test_a_client_that_goes_on_after_quit(self):
+        fake = self.fake()
+        proxy = self.front(fake.address)
+        client = self.connect(proxy)
+        client.say(b"get a\r\nquit\r\n")
+        behind = self.accept(fake)
+        behind.hear(b"get a\r\n")
+        before = proxy.memory_peak()
+        self.flood(proxy, client, b"x" * 65536)
+        self.assertLess(proxy.memory_peak() - before, MUCH // 4)
+
+    def test_noreply_for_a_server_that_does_not_read(self):
+        fake = self.fake()
+        proxy = self.front(fake.address)
+        client = self.connect(proxy)
+        before = proxy.memory_peak()
+        self.flood(proxy, client, b"set a 0 0 10000 noreply\r\n%b\r\n" % (b"x" * 10_000))
+        self.assertLess(proxy.memory_peak() - before, MUCH // 4)
+
+    def test_values_for_a_server_that_does_not_read(self):
+        fake = self.fake()
+        proxy = self.front(fake.address)
+        client = self.connect(proxy)
+        before = proxy.memory_peak()
+        self.flood(proxy, client, b"set a 0 0 1000000\r\n%b\r\n" % (b"x" * 1_000_000))
+        self.assertLess(proxy.memory_peak() - before, MUCH // 4)
+
+    def test_a_client_that_never_stops_leaves_time_for_others(self):
+        proxy = self.front()
+        loud, other = self.connect(proxy), self.connect(proxy)
+        over = threading.Event()
+        chunk = b"set %b 0 0 100 noreply\r\n%b\r\n" % (self.key, b"x" * 100) * 500
+
+        def shout() -> None:
+            with contextlib.suppress(OSError):
+                while not over.is_set():
+                    loud.say(chunk)
+
+        before = proxy.memory_peak()
+        thread = threading.Thread(target=shout)
+        thread.start()
+        try:
+            other.socket.settimeout(2)
+            for _ in range(50):
+                other.ask(b"get none\r\n", b"END\r\n")
+        finally:
+            over.set()
+            loud.socket.settimeout(0.1)
+            thread.join()
+        self.assertLess(proxy.memory_peak() - before, 2 * MUCH)
+
+    def test_the_binary_protocol_is_not_spoken(self):
+        client = self.connect(self.front())
+        client.say(b"\x80" + bytes(23))
+        client.hear_end()
+
+    # ---- much, many, and in pieces ----
+
+    def test_a_request_split_anywhere(self):
+        key = self.key
+        proxy = self.front()
+        client, other = self.connect(proxy), self.connect(proxy)
+        requests = b"set %b 0 0 7\r\na\r\nEND\n\r\nget %b none\r\ndelete %b noreply\r\nget %b\n" % ((key,) * 4)
+        replies = b"STORED\r\n" + hit(key, b"a\r\nEND\n") + b"END\r\n"
+        for at in range(1, len(requests)):
+            client.say(requests[:at])
+            still_serves(other)
+            client.ask(requests[at:], replies)
+        for byte in requests:
+            client.say(bytes([byte]))
+            still_serves(other)
+        client.hear(replies)
+
+    def test_1000_requests_at_once(self):
+        client = self.connect(self.front())
+        names = [b"%b%d" % (self.key, i) for i in range(250)]
+        requests = b"".join(
+            b"set %b 0 0 %d\r\n%b\r\nget %b\r\nincr %b 1\r\ndelete %b\r\n" % (n, len(n), n, n, n, n) for n in names
+        )
+        error = b"CLIENT_ERROR cannot increment or decrement non-numeric value\r\n"
+        client.ask(requests, b"".join(b"STORED\r\n" + hit(n, n) + error + b"DELETED\r\n" for n in names))
+
+    def test_values_of_a_mebibyte(self):
+        client = self.connect(self.front())
+        value = random.Random(1).randbytes(MIB)
+        for _ in range(10):
+            client.ask(b"set %b 0 0 %d\r\n%b\r\n" % (self.key, MIB, value), b"STORED\r\n")
+            client.ask(b"get %b\r\n" % self.key, hit(self.key, value))
+        client.ask(b"set %b 0 0 3000000\r\n%b\r\n" % (self.key, b"x" * 3_000_000), b"SERVER_ERROR object too large for cache\r\n")
+        client.ask(b"version\r\n", b"VERSION 1.6.18\r\n")
+
+    def test_noreply(self):
+        client = self.connect(self.front())
+        key = self.key
+        client.say(b"set %b 0 0 1 noreply\r\n0\r\n" % key + b"incr %b 1 noreply\r\n" % key * 100)
+        client.ask(b"get %b\r\n" % key, hit(key, b"100"))
+        client.say(b"touch %b 0 noreply\r\ndecr %b 90 noreply\r\nappend %b 0 0 1 noreply\r\n5\r\n" % (key, key, key))
+        # What servers do not take is not answered either.
+        client.say(b"set %b 0 0 noreply\r\nset %b x 0 1 noreply\r\ndelete %b 5 noreply\r\n" % (key, key, key))
+        client.ask(b"get %b\r\n" % key, hit(key, b"10 5"))
+
+    def test_a_thousand_clients(self):
+        proxy = self.front()
+        clients = [self.connect(proxy) for _ in range(MANY_CLIENTS)]
+        for n, client in enumerate(clients):
+            client.say(b"set %b%d 0 0 4\r\n%04d\r\nget %b%d\r\n" % (self.key, n, n, self.key, n))
+        for n, client in enumerate(clients):
+            client.hear(b"STORED\r\n" + hit(b"%b%d" % (self.key, n), b"%04d" % n))
+
+    def test_out_of_descriptors(self):
+        """Those for whom there is none wait until another leaves, each in turn, and nobody is sent away."""
+        proxy = self.front(descriptors=32)
+        clients = [self.connect(proxy) for _ in range(50)]
+        for client in clients:
+            client.say(b"nonsense\r\n")
+        for _ in clients:
+            served = wait_until(lambda: select.select([c.socket for c in clients], [], [], 0)[0], "somebody is served")
+            self.assertLess(len(served), 32)
+            first = next(c for c in clients if c.socket is served[0])
+            first.hear(b"ERROR\r\n")
+            first.close()
+            clients.remove(first)
+
+    # ---- lines on which servers and proxies may differ ----
+
+    def test_numbers_that_servers_cannot_hold(self):
+        """A server that refuses the line takes the value for a command: then one reply is too many."""
+        client = self.connect(self.front())
+        for number in (b"2147483648", b"4294967296", b"9223372036854775808", b"18446744073709551615", b"18446744073709551616"):
+            for fields in (b"%b 0 7", b"0 %b 7", b"0 -%b 7"):
+                for silent in (b"", b" noreply"):
+                    line = b"set k " + fields % number + silent
+                    with self.subTest(line):
+                        client.say(line + b"\r\nversion\r\nget none\r\n")
+                        replies = client.hear_line() if not silent else b""
+                        while not replies.endswith(b"END\r\n"):
+                            replies += client.hear_line()
+                        self.assertIn(
+                            replies.removeprefix(b"STORED\r\n"),
+                            (b"END\r\n", b"CLIENT_ERROR bad command line format\r\nVERSION 1.6.18\r\nEND\r\n", b"VERSION 1.6.18\r\nEND\r\n"),
+                        )
+
+    def test_a_carriage_return_within_a_line(self):
+        """It belongs to the key, here as with memcached."""
+        client = self.connect(self.front())
+        for line in (b"get \rnone", b"get \r", b"get none\rnone none", b"get \r none"):
+            with self.subTest(line):
+                client.ask(line + b"\r\n", b"END\r\n")
+        client.ask(b"set a\rb 0 0 1\r\nx\r\nget none a\rb\r\ndelete a\rb\r\n", b"STORED\r\n" + hit(b"a\rb", b"x") + b"DELETED\r\n")
+
+    def test_a_key_that_is_too_long(self):
+        client = self.connect(self.front())
+        key, error = b"k" * 251, b"CLIENT_ERROR bad command line format\r\n"
+        for request in (b"get %b", b"gets none %b none", b"get %b" % (b"none " * 100) + b"%b", b"delete %b", b"incr %b 1", b"touch %b 0"):
+            client.ask(request % key + b"\r\nget none\r\n", error + b"END\r\n")
+
+    # ---- the process ----
+
+    def test_signals_that_end_it(self):
+        for how in (signal.SIGTERM, signal.SIGINT):
+            with self.subTest(how):
+                fake = self.fake()
+                proxy = Proxy(ClientTest.program, [Pool([fake.address])])
+                client = self.connect(proxy)
+                client.say(b"get a\r\nget ")
+                self.accept(fake).hear(b"get a\r\n")
+                proxy.stop(how)
+                client.hear_end()
+
+
+def owner(key: bytes, count: int) -> int:
+    """Of so many servers with `BY_CRC`, the number of the key's own."""
+    return (zlib.crc32(key) >> 16 & 0x7FFF) % count
+
+
+def keys_of(number: int, count: int) -> list[bytes]:
+    """Some keys that this server has."""
+    return [key for key in (b"key%d" % i for i in range(100)) if owner(key, count) == number][:10]
+
+
+BY_CRC = "hash: crc32\ndistribution: modula"
+
+
+class Pools(ProxyTest):
+    """Chapter 14 only: many servers, a configuration file, statistics."""
+
+    # ---- servers that fail ----
+
+    def test_a_dead_server_is_not_the_others_concern(self):
+        dead = self.fake(listens=False)
+        client = self.connect(self.start(Pool([servers[0].address, dead.address], BY_CRC)))
+        (ours, also_ours, *_), (lost, *_) = keys_of(0, 2), keys_of(1, 2)
+        client.ask(b"set %b 0 0 2\r\nok\r\n" % ours, b"STORED\r\n")
+        client.ask(b"delete %b noreply\r\n" % also_ours, b"")
+        for _ in range(3):
+            client.ask(b"get %b\r\n" % lost, REFUSED)
+            client.ask(b"get %b %b\r\n" % (ours, lost), REFUSED)
+            client.ask(b"get %b %b %b\r\n" % (lost, also_ours, lost), REFUSED)
+            client.ask(b"get %b %b\r\n" % (ours, also_ours), hit(ours, b"ok"))
+        client.ask(
+            b"get %b\r\nget %b %b\r\nget %b\r\nget %b\r\n" % (ours, lost, ours, ours, lost),
+            hit(ours, b"ok") + REFUSED + hit(ours, b"ok") + REFUSED,
+        )
+
+    def test_a_server_that_never_answers(self):
+        fake = self.fake()
+        client = self.connect(self.start(Pool([servers[0].address, fake.address], BY_CRC + "\ntimeout: 100")))
+        (ours, *_), (slow, *_) = keys_of(0, 2), keys_of(1, 2)
+        client.ask(b"set %b 0 0 2\r\nok\r\n" % ours, b"STORED\r\n")
+        client.say(b"get %b\r\nget %b\r\nget %b %b\r\n" % (slow, ours, ours, slow))
+        behind = self.accept(fake)
+        behind.hear(b"get %b\r\nget %b\r\n" % (slow, slow))
+        client.hear(TIMED_OUT + hit(ours, b"ok") + TIMED_OUT)
+        # Its late answer finds nobody.
+        behind.hear_end()
+        client.say(b"get %b\r\n" % slow)
+        self.accept(fake).answer(b"get %b\r\n" % slow, hit(slow, b"in time"))
+        client.hear(hit(slow, b"in time"))
+
+    def test_a_server_that_stops_within_a_value(self):
+        fake = self.fake()
+        client = self.connect(self.start(Pool([fake.address], "timeout: 100")))
+        client.say(b"get a\r\n")
+        self.accept(fake).answer(b"get a\r\n", b"VALUE a 0 10\r\nhalf")
+        client.hear(TIMED_OUT)
+
+    def test_an_idle_server_is_not_late(self):
+        fake = self.fake()
+        proxy = self.start(Pool([fake.address], "timeout: 50"), flags=("-i", "20"))
+        client = self.connect(proxy)
+        client.say(b"get a\r\n")
+        behind = self.accept(fake)
+        behind.answer(b"get a\r\n", b"END\r\n")
+        client.hear(b"END\r\n")
+        self.assertEqual(select.select([behind.socket], [], [], 0.2)[0], [], "the connection was closed")
+        client.say(b"get a\r\n")
+        behind.answer(b"get a\r\n", b"END\r\n")
+        client.hear(b"END\r\n")
+
+    def test_ejection_and_return(self):
+        away = self.fake(listens=False)
+        rules = BY_CRC + "\nauto_eject_hosts: true\nserver_failure_limit: 2\nserver_retry_timeout: 500"
+        proxy = self.start(Pool([servers[0].address, away.address], rules), flags=("-i", "20"))
+        client = self.connect(proxy)
+        (lost, *_) = keys_of(1, 2)
+        client.ask(b"get %b\r\n" % lost, REFUSED)
+        client.ask(b"get %b\r\n" % lost, REFUSED)
+        client.ask(b"set %b 0 0 4\r\nhere\r\nget %b\r\n" % (lost, lost), b"STORED\r\n" + hit(lost, b"here"))
+        stats = proxy.wait_for_stats(lambda s: s["pool"]["server_ejects"] == 1, "the ejection is counted")
+        self.assertEqual(stats["pool"]["two"]["server_err"], 2)
+        self.assertAlmostEqual(stats["pool"]["two"]["server_ejected_at"] / 1e6, stats["timestamp"], delta=30)
+        self.assertEqual(stats["pool"]["one"]["server_ejected_at"], 0)
+        away.listen()
+
+        def is_asked() -> bool:
+            if not away.is_wanted():
+                client.say(b"get %b\r\n" % lost)
+                if not select.select([client.socket], [], [], 0.05)[0]:
+                    return away.is_wanted()
+                client.hear(hit(lost, b"here"))
+            return away.is_wanted()
+
+        wait_until(is_asked, "the server has its keys again")
+        self.accept(away).answer(b"get %b\r\n" % lost, b"END\r\n")
+        client.hear(b"END\r\n")
+
+    def test_all_servers_ejected(self):
+        away = [self.fake(listens=False) for _ in range(2)]
+        rules = "auto_eject_hosts: true\nserver_failure_limit: 1\nserver_retry_timeout: 300"
+        client = self.connect(self.start(Pool([fake.address for fake in away], rules)))
+        for _ in range(5):
+            client.ask(b"get a\r\nget a b c d e f\r\ndelete a noreply\r\n", 2 * REFUSED)
+        for fake in away:
+            fake.listen()
+
+        def is_asked() -> bool:
+            client.say(b"get a\r\n")
+            if select.select([client.socket], [], [], 0.05)[0]:
+                client.hear(REFUSED)
+                return False
+            return True
+
+        wait_until(is_asked, "a server has its keys again")
+        fake = wait_until(lambda: next((f for f in away if f.is_wanted()), None), "a server is asked")
+        self.accept(fake).answer(b"get a\r\n", b"END\r\n")
+        client.hear(b"END\r\n")
+
+    def test_a_split_get_whose_servers_disagree(self):
+        """One error stands for the whole. The next request goes on."""
+        one, two = self.fake(), self.fake()
+        client = self.connect(self.start(Pool([one.address, two.address], BY_CRC)))
+        (a, *_), (b, *_) = keys_of(0, 2), keys_of(1, 2)
+        client.say(b"get %b %b\r\n" % (a, b))
+        first, second = self.accept(one), self.accept(two)
+        first.hear(b"get %b\r\n" % a)
+        second.hear(b"get %b\r\n" % b)
+        first.say(hit(a, b"fine"))
+        second.say(b"SERVER_ERROR out of memory writing get response\r\n")
+        client.hear(b"SERVER_ERROR out of memory writing get response\r\n")
+        client.say(b"gets %b %b\r\n" % (b, a))
+        first.answer(b"gets %b\r\n" % a, b"VALUE %b 7 1 77\r\nx\r\nEND\r\n" % a)
+        second.answer(b"gets %b\r\n" % b, b"VALUE %b 8 2 88\r\nyy\r\nEND\r\n" % b)
+        client.hear(b"VALUE %b 8 2 88\r\nyy\r\nVALUE %b 7 1 77\r\nx\r\nEND\r\n" % (b, a))
+
+    def test_servers_that_answer_a_split_get_byte_by_byte(self):
+        fakes = [self.fake() for _ in range(3)]
+        proxy = self.start(Pool([fake.address for fake in fakes], BY_CRC))
+        client, other = self.connect(proxy), self.connect(proxy)
+        keys = [keys_of(n, 3)[0] for n in (2, 0, 1)]
+        client.say(b"get %b %b %b\r\n" % tuple(keys))
+        replies = [hit(key, b"\r\nEND\r\n%d" % n) for n, key in enumerate(keys)]
+        behind = [self.accept(fakes[n]) for n in (2, 0, 1)]
+        for peer, key in zip(behind, keys):
+            peer.hear(b"get %b\r\n" % key)
+        for at in range(len(replies[0])):
+            for peer, reply in zip(behind, replies):
+                peer.say(reply[at : at + 1])
+                still_serves(other)
+        client.hear(b"".join(reply.removesuffix(b"END\r\n") for reply in replies) + b"END\r\n")
+
+    def test_a_client_that_leaves_a_split_get_behind(self):
+        fakes = [self.fake() for _ in range(2)]
+        proxy = self.start(Pool([fake.address for fake in fakes], BY_CRC))
+        (a, *_), (b, *_) = keys_of(0, 2), keys_of(1, 2)
+        gone = proxy.connect()
+        gone.say(b"get %b %b\r\n" % (a, b))
+        behind = [self.accept(fake) for fake in fakes]
+        behind[0].answer(b"get %b\r\n" % a, hit(a, b"not for you"))
+        behind[1].hear(b"get %b\r\n" % b)
+        gone.reset()
+        client = self.connect(proxy)
+        client.say(b"get %b %b\r\n" % (b, a))
+        for peer, key in zip(behind, (a, b)):
+            peer.hear(b"get %b\r\n" % key)
+        behind[1].say(hit(b, b"nor this") + hit(b, b"but this"))
+        behind[0].say(hit(a, b"and this"))
+        client.hear(item(b, b"but this") + hit(a, b"and this"))
+
+    # ---- connections ----
+
+    def test_several_connections_to_a_server(self):
+        """They are used in turn."""
+        fake = self.fake()
+        client = self.connect(self.start(Pool([fake.address], "server_connections: 3")))
+        client.say(b"".join(b"get %d\r\n" % n for n in range(9)))
+        behind = [self.accept(fake) for _ in range(3)]
+        asked = [[peer.hear_line() for _ in range(3)] for peer in behind]
+        self.assertEqual(sorted(asked), [[b"get %d\r\n" % (n + i) for i in (0, 3, 6)] for n in range(3)])
+        # The last one answers first; the client hears them in its own order.
+        for peer, lines in sorted(zip(behind, asked), key=lambda both: both[1], reverse=True):
+            peer.say(b"".join(hit(line.split()[1], b"x") for line in lines))
+        client.hear(b"".join(hit(b"%d" % n, b"x") for n in range(9)))
+        self.assertFalse(fake.is_wanted())
+
+    def test_preconnect(self):
+        fake, dead = self.fake(), self.fake(listens=False)
+        self.start(Pool([fake.address, dead.address], "preconnect: true\nserver_connections: 3"))
+        for _ in range(3):
+            self.accept(fake)
+
+    def test_no_more_clients_than_allowed(self):
+        fake = self.fake()
+        proxy = self.start(Pool([fake.address], "client_connections: 2"))
+        clients = [self.connect(proxy) for _ in range(2)]
+        for client in clients:
+            still_serves(client)
+        for _ in range(3):
+            self.connect(proxy).hear_end()
+        still_serves(clients[1])
+        clients.pop().close()
+
+        def gets_in() -> bool:
+            client = self.connect(proxy)
+            with contextlib.suppress(AssertionError, ConnectionError):
+                still_serves(client)
+                return True
+            return False
+
+        wait_until(gets_in, "there is room for another")
+        still_serves(clients[0])
+
+    def test_several_pools_and_a_socket_that_is_a_file(self):
+        here = self.directory()
+        pools = [Pool([server.address], name=f"pool{n}") for n, server in enumerate(servers[:3])]
+        pools.append(Pool([servers[3].address, servers[4].address], name="file", listen=f"{here}/socket 0600"))
+        proxy = self.start(*pools)
+        self.assertEqual(len(proxy.ports), 3)
+        self.assertEqual((here / "socket").stat().st_mode & 0o777, 0o600)
+        file = socket.socket(socket.AF_UNIX)
+        file.connect(str(here / "socket"))
+        clients = [*(self.connect(proxy, n) for n in range(3)), Peer(file)]
+        self.addCleanup(clients[-1].close)
+        for n, client in enumerate(clients):
+            client.ask(b"set %b 0 0 1\r\n%d\r\n" % (self.key, n), b"STORED\r\n")
+        for n, client in enumerate(clients):
+            client.ask(b"get %b\r\n" % self.key, hit(self.key, b"%d" % n))
+        for n, server in enumerate(servers[:3]):
+            with server.connect() as connection:
+                Peer(connection).ask(b"get %b\r\n" % self.key, hit(self.key, b"%d" % n))
+
+    def test_a_server_whose_socket_is_a_file(self):
+        here = self.directory()
+        listener = self.enterContext(socket.socket(socket.AF_UNIX))
+        client = self.connect(self.start(Pool([f"{here}/behind"])))
+        client.ask(b"get a\r\n", b"SERVER_ERROR No such file or directory\r\n")
+        listener.bind(f"{here}/behind")
+        client.ask(b"get a\r\n", REFUSED)
+        listener.listen()
+        listener.settimeout(DEADLINE)
+        client.say(b"get a\r\n")
+        behind = Peer(listener.accept()[0])
+        self.addCleanup(behind.close)
+        behind.answer(b"get a\r\n", b"END\r\n")
+        client.hear(b"END\r\n")
+
+    # ---- many keys ----
+
+    def test_500_keys_over_five_servers(self):
+        """With repeats and misses: what is found comes in the order in which it was asked for."""
+        client = self.connect(self.start(Pool([server.address for server in servers])))
+        there = [b"%b:%d" % (self.key, n) for n in range(300)]
+        client.ask(
+            b"".join(b"set %b 0 0 %d\r\n%b\r\n" % (key, len(key) * 10, key * 10) for key in there), b"STORED\r\n" * len(there)
+        )
+        dice = random.Random(14)
+        for count in (1, 2, 3, 50, 500, 500, 500, 5000):
+            keys = dice.choices(there + [b"%b:none%d" % (self.key, n) for n in range(100)], k=count)
+            client.ask(
+                b"get %b\r\n" % b"  ".join(keys),
+                b"".join(item(key, key * 10) for key in keys if key in there) + b"END\r\n",
+            )
+
+    def test_commands_that_are_for_no_server_in_particular(self):
+        client = self.connect(self.start(Pool([server.address for server in servers])))
+        for command in (b"flush_all", b"stats", b"verbosity 1", b"flush_all 10", b"stats items"):
+            client.say(command + b"\r\n")
+            self.assertRegex(client.hear_line(), rb"^CLIENT_ERROR ")
+        client.ask(b"flush_all noreply\r\nverbosity 1 noreply\r\nversion\r\n", b"VERSION 1.6.18\r\n")
+
+    # ---- statistics ----
+
+    def test_statistics_have_nutcrackers_names_and_types(self):
+        pools = [Pool([servers[0].address, servers[1].address], name="a"), Pool([servers[2].address], name="b")]
+        theirs = Proxy(NUTCRACKER, pools)
+        try:
+            wanted = theirs.stats()
+        finally:
+            theirs.stop()
+        self.assertEqual(shape(self.start(*pools).stats()), shape(wanted))
+
+    def test_statistics_add_up(self):
+        fake = self.fake(listens=False)
+        pool = Pool([servers[0].address, servers[1].address, fake.address], BY_CRC, name="p")
+        proxy = self.start(pool, flags=("-i", "20"))
+        moved = {name for name, value in numbers(proxy.stats()).items() if value}
+        self.assertLessEqual(moved, {"timestamp", "uptime", "total_connections", "curr_connections"})
+
+        (a, *_), (b, *_), (lost, *_) = (keys_of(n, 3) for n in range(3))
+        clients = [self.connect(proxy) for _ in range(3)]
+        clients[0].ask(b"set %b 0 0 1\r\nx\r\n" % a, b"STORED\r\n")
+        clients[0].ask(b"set %b 0 0 1 noreply\r\nx\r\n" % b, b"")
+        for _ in range(100):
+            clients[1].ask(b"get %b\r\n" % a, hit(a, b"x"))
+        clients[1].ask(b"get %b %b\r\n" % (b, a), item(b, b"x") + hit(a, b"x"))
+        clients[1].ask(b"get %b\r\n" % lost, REFUSED)
+        clients[2].reset()
+        sizes = {"set": len(b"set %b 0 0 1\r\nx\r\n" % a), "get": len(b"get %b\r\n" % a), "hit": len(hit(a, b"x"))}
+
+        stats = proxy.wait_for_stats(lambda s: s["p"]["one"]["responses"] == 102 and s["p"]["client_err"], "all is counted")
+        wanted = {"server_eof": 0, "server_err": 0, "server_timedout": 0, "server_connections": 1, "server_ejected_at": 0}
+        wanted |= {"in_queue": 0, "in_queue_bytes": 0, "out_queue": 0, "out_queue_bytes": 0}
+        one = {"requests": 102, "request_bytes": sizes["set"] + 101 * sizes["get"]}
+        one |= {"responses": 102, "response_bytes": len(b"STORED\r\n") + 101 * sizes["hit"]}
+        self.assertEqual(stats["p"]["one"], wanted | one)
+        two = {"requests": 2, "request_bytes": len(b"set %b 0 0 1 noreply\r\nx\r\nget %b\r\n" % (b, b))}
+        two |= {"responses": 1, "response_bytes": len(hit(b, b"x"))}
+        self.assertEqual(stats["p"]["two"], wanted | two)
+        three = {"server_err": 1, "server_connections": 0, "requests": 0, "request_bytes": 0, "responses": 0, "response_bytes": 0}
+        self.assertEqual(stats["p"]["three"], wanted | three)
+        pool_numbers = {name: value for name, value in stats["p"].items() if not isinstance(value, dict)}
+        self.assertEqual(
+            pool_numbers,
+            {"client_eof": 0, "client_err": 1, "client_connections": 2, "server_ejects": 0, "forward_error": 0, "fragments": 2},
+        )
+        # As nutcracker: a listener, three clients, three servers; one client has left, and one server was never there.
+        self.assertEqual((stats["total_connections"], stats["curr_connections"]), (7, 5))
+
+    def test_statistics_of_what_is_under_way(self):
+        fake = self.fake()
+        proxy = self.start(Pool([fake.address]), flags=("-i", "20"))
+        client = self.connect(proxy)
+        client.say(b"get a\r\nget bb\r\n")
+        behind = self.accept(fake)
+        behind.hear(b"get a\r\nget bb\r\n")
+        one = proxy.wait_for_stats(lambda s: s["pool"]["one"]["out_queue"] == 2, "two requests wait")["pool"]["one"]
+        self.assertEqual((one["out_queue_bytes"], one["in_queue"], one["in_queue_bytes"]), (15, 0, 0))
+        behind.say(b"END\r\n")
+        client.hear(b"END\r\n")
+        one = proxy.wait_for_stats(lambda s: s["pool"]["one"]["out_queue"] == 1, "one request waits")["pool"]["one"]
+        self.assertEqual(one["out_queue_bytes"], 8)
+        behind.close()
+        client.hear(RESET)
+        one = proxy.wait_for_stats(lambda s: s["pool"]["one"]["out_queue"] == 0, "nothing waits")["pool"]["one"]
+        self.assertEqual((one["out_queue_bytes"], one["server_eof"], one["server_connections"]), (0, 1, 0))
+
+    def test_statistics_for_somebody_who_does_not_read(self):
+        """He does not keep the others waiting for ever."""
+        proxy = self.start(Pool([servers[0].address]), flags=("-i", "20"))
+        silent = [socket.create_connection(("127.0.0.1", proxy.stats_port)) for _ in range(10)]
+        for connection in silent:
+            self.addCleanup(connection.close)
+        self.assertEqual(proxy.stats()["service"], "nutcracker")
+
+    def test_statistics_without_descriptors(self):
+        """Whoever asks for them waits, and costs no time."""
+        proxy = self.start(Pool([servers[0].address]), descriptors=24)
+        stats_port = proxy.stats_port
+        clients = [self.connect(proxy) for _ in range(24)]
+        still_serves(clients[0])
+        before = proxy.processor_time()
+        asks = socket.create_connection(("127.0.0.1", stats_port))
+        self.addCleanup(asks.close)
+        self.assertEqual(select.select([asks], [], [], 0.5)[0], [], "it was answered")
+        self.assertLess(proxy.processor_time() - before, 0.25)
+        for client in clients:
+            client.close()
+        asks.settimeout(DEADLINE)
+        self.assertTrue(asks.recv(100).startswith(b'{"service":"nutcracker"'))
+
+    # ---- the process ----
+
+    def test_the_log_is_opened_anew(self):
+        here = self.directory()
+        log, moved = here / "log", here / "log.1"
+        proxy = self.start(Pool([servers[0].address]), flags=("-o", str(log)))
+        self.assertIn("listening", log.read_text(encoding="utf-8"))
+        log.rename(moved)
+        proxy.process.send_signal(signal.SIGHUP)
+        wait_until(lambda: log.exists() and log.read_text(encoding="utf-8"), "there is a new log")
+        self.assertNotIn("listening", log.read_text(encoding="utf-8"))
+        still_serves(self.connect(proxy))
+
+    def test_signals_that_make_the_log_say_more_or_less(self):
+        here = self.directory()
+        log = here / "log"
+        proxy = self.start(Pool([servers[0].address]), flags=("-o", str(log), "-v", "5"))
+        said = lambda: log.read_text(encoding="utf-8")  # noqa: E731
+        still_serves(self.connect(proxy))
+        self.assertNotIn("accept", said())
+        for _ in range(2):
+            before = len(said())
+            proxy.process.send_signal(signal.SIGTTIN)
+            wait_until(lambda: len(said()) > before, "it has heard the signal")
+        still_serves(self.connect(proxy))
+        wait_until(lambda: "accept" in said(), "it tells of a client")
+        for _ in range(2):
+            before = len(said())
+            proxy.process.send_signal(signal.SIGTTOU)
+            wait_until(lambda: len(said()) > before, "it has heard the signal")
+        before = said().count("accept")
+        still_serves(self.connect(proxy))
+        self.assertEqual(said().count("accept"), before)
+
+    def test_a_daemon_and_its_number(self):
+        here = self.directory()
+        conf, pid_file, ports = here / "conf", here / "pid", here / "ports"
+        conf.write_text(Pool([servers[0].address]).yaml("127.0.0.1:0"), encoding="ascii")
+        command = [ClientTest.program, "-d", "-c", conf, "-p", pid_file, "-s", "0", "-a", "127.0.0.1", "-o", here / "log"]
+        done = subprocess.run(
+            command, env=os.environ | {"MEMCACHED_PORT_FILENAME": str(ports)}, stdin=subprocess.DEVNULL, timeout=DEADLINE
+        )
+        self.assertEqual(done.returncode, 0)
+        wait_until(ports.exists, "the daemon listens")
+        number = int(pid_file.read_text(encoding="ascii"))
+        life = os.pidfd_open(number)
+        try:
+            self.assertEqual(os.getsid(number), number)
+            port = int(ports.read_text(encoding="ascii").splitlines()[0].rpartition(" ")[2])
+            self.assertIn(port, listening_ports(number))
+            with socket.create_connection(("127.0.0.1", port), timeout=DEADLINE) as connection:
+                Peer(connection).ask(b"version\r\n", b"VERSION 1.6.18\r\n")
+        finally:
+            os.kill(number, signal.SIGTERM)
+            ended = select.select([life], [], [], DEADLINE)[0]
+            os.close(life)
+        self.assertTrue(ended)
+        self.assertFalse(pid_file.exists())
+
+    def test_a_conf_is_tried(self):
+        here = self.directory()
+        conf = here / "conf"
+        for text, status in ((Pool(["127.0.0.1:11211"]).yaml("127.0.0.1:0"), 0), ("pool:\n  listen: nowhere\n", 1)):
+            conf.write_text(text, encoding="ascii")
+            done = subprocess.run([ClientTest.program, "-t", "-c", conf], capture_output=True, text=True, timeout=DEADLINE)
+            self.assertEqual(done.returncode, status, done.stderr)
+            self.assertRegex(done.stderr, r"\A[^\n]+\n\Z")
+
+
+def shape(stats: dict) -> dict:
+    """Names and types."""
+    return {name: shape(value) if isinstance(value, dict) else type(value) for name, value in stats.items()}
+
+
+def numbers(stats: dict, path: str = "") -> dict[str, int]:
+    found: dict[str, int] = {}
+    for name, value in stats.items():
+        if isinstance(value, dict):
+            found |= numbers(value, f"{path}{name}.")
+        elif isinstance(value, int):
+            found[path + name] = value
+    return found
+
+
+def load_tests(loader: unittest.TestLoader, *_) -> unittest.TestSuite:
+    classes = [OneServer, Pools] if knows_pools(ClientTest.program) else [OneServer]
+    return unittest.TestSuite(map(loader.loadTestsFromTestCase, classes))
+
+
+if __name__ == "__main__":
+    main()
