@@ -103,7 +103,7 @@ request_frame frame_request(std::string_view line) noexcept {
     return frame;
   }
   const auto* const row = std::ranges::find(commands, frame.command, &command_row::name);
-  if (row == commands.end()) {
+  if (row == commands.end() || too_long(line)) {
     frame.refusal = unknown;
     return frame;
   }
@@ -140,7 +140,8 @@ reply_frame frame_reply(std::string_view line) noexcept {
   if (word == "VALUE") {
     const tokens words(line);
     const auto length = plain_number(words[3]);
-    return {.last = false, .item = true, .value_bytes = length.value_or(0) + 2, .valid = length.has_value()};
+    if (!length || *length > largest_value) return {.last = false, .item = true, .valid = false};
+    return {.last = false, .item = true, .value_bytes = *length + 2};
   }
   return {.last = word != "STAT" && word != "ITEM" && word != "PREFIX"};
 }

@@ -10,7 +10,7 @@ namespace protocol {
 // Bytes without a line end that begin like a get may be a long one, of several thousand keys. Others of this length are
 // no line at all.
 inline constexpr std::size_t longest_get = std::size_t{1} << 20;
-inline constexpr std::size_t longest_line = 2048;
+inline constexpr std::size_t longest_line = 1022;  // a server that has 1,024 of them, and no line end, hangs up
 
 // The largest value that any server could take: the largest -I.
 inline constexpr std::size_t largest_value = std::size_t{128} << 20;
@@ -37,7 +37,7 @@ struct reply_frame {
   bool last = true;             // no other line belongs to this reply
   bool item = false;            // a VALUE line
   std::size_t value_bytes = 0;  // how many follow the line, with the value's line end
-  bool valid = true;            // false: a VALUE line that does not say how long its value is
+  bool valid = true;            // false: a VALUE line that does not say how long its value is, or too long a one
 };
 
 // `line` is without its line end. Nothing is passed on that servers do not agree about, how many bytes or how many

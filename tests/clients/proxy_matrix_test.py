@@ -15,7 +15,7 @@ from unittest import TestCase, TestLoader, TestSuite
 
 import client_test
 from client_test import ClientTest, find_tool, import_from
-from proxy import HOST, Peer, Pool, Proxy, shown
+from proxy import HOST, Pool, Proxy, shown
 from server import Server
 
 pymemcache = import_from("python3-pymemcache", "pymemcache.client.base")
@@ -129,7 +129,8 @@ class Clients:
     # ---- libmemcached ----
 
     def pylibmc(self, **behaviours):
-        client = pylibmc.Client([self.front.address], behaviors={"tcp_nodelay": True, "receive_timeout": 10_000_000} | behaviours)
+        behaviours = {"tcp_nodelay": True, "receive_timeout": 10_000_000} | behaviours
+        client = pylibmc.Client([self.front.address], behaviors=behaviours)
         self.addCleanup(client.disconnect_all)
         return client
 
@@ -178,7 +179,8 @@ class Clients:
     def test_memcslap(self):
         """It empties the server first, which no proxy does for it: so no test that counts."""
         for test in ("set", "get"):
-            said = self.run_tool("memcslap", f"--test={test}", "--concurrency=4", "--execute-number=500", "--initial-load=500")
+            load = ("--concurrency=4", "--execute-number=500", "--initial-load=500")
+            said = self.run_tool("memcslap", f"--test={test}", *load)
             self.assertRegex(said, rf"Time to {test}")
 
     # ---- python-memcache ----
@@ -292,11 +294,12 @@ class Bytes(TwoProxies):
         """One after the other, each with what it leaves behind."""
         key = b"each-command"
         for line in (
-            b"get %b", b"set %b 7 0 1\r\n5", b"get %b", b"gets %b", b"add %b 0 0 1\r\nx", b"replace %b 8 0 2\r\n41", b"get  %b ",
-            b"incr %b 1", b"decr %b 40", b"incr %b 18446744073709551615", b"append %b 0 0 2\r\n\r\n",
-            b"prepend %b 0 0 0\r\n", b"gets %b", b"cas %b 1 0 3 1\r\ncas", b"cas %b 1 0 3 99999\r\ncas", b"get %b", b"touch %b 100",
-            b"get %b", b"delete %b", b"get %b", b"set %b 0 0 1\r\nx", b"delete %b", b"delete %b", b"incr %b 1", b"touch %b 1", b"append %b 0 0 1\r\nx", b"replace %b 0 0 1\r\nx",
-            b"cas %b 0 0 1 1\r\nx", b"set %b 0 0 2000000\r\n" + b"x" * 2_000_000, b"get %b",
+            b"get %b", b"set %b 7 0 1\r\n5", b"get %b", b"gets %b", b"add %b 0 0 1\r\nx", b"replace %b 8 0 2\r\n41",
+            b"get  %b ", b"incr %b 1", b"decr %b 40", b"incr %b 18446744073709551615", b"append %b 0 0 2\r\n\r\n",
+            b"prepend %b 0 0 0\r\n", b"gets %b", b"cas %b 1 0 3 1\r\ncas", b"cas %b 1 0 3 99999\r\ncas", b"get %b",
+            b"touch %b 100", b"get %b", b"delete %b", b"get %b", b"set %b 0 0 1\r\nx", b"delete %b", b"delete %b",
+            b"incr %b 1", b"touch %b 1", b"append %b 0 0 1\r\nx", b"replace %b 0 0 1\r\nx", b"cas %b 0 0 1 1\r\nx",
+            b"set %b 0 0 2000000\r\n" + b"x" * 2_000_000, b"get %b",
         ):
             with self.subTest(line[:40]):
                 self.compare(line % key + b"\r\n")
@@ -305,8 +308,8 @@ class Bytes(TwoProxies):
         key = b"noreply"
         for line in (
             b"set %b 0 0 1 noreply\r\n5", b"add %b 0 0 1 noreply\r\nx", b"incr %b 7 noreply", b"decr %b 2 noreply",
-            b"append %b 0 0 1 noreply\r\n0", b"prepend %b 0 0 1 noreply\r\n9", b"replace %b 0 0 2 noreply\r\n77", b"touch %b 9 noreply",
-            b"cas %b 0 0 1 1 noreply\r\nx", b"delete %b noreply", b"delete %b noreply",
+            b"append %b 0 0 1 noreply\r\n0", b"prepend %b 0 0 1 noreply\r\n9", b"replace %b 0 0 2 noreply\r\n77",
+            b"touch %b 9 noreply", b"cas %b 0 0 1 1 noreply\r\nx", b"delete %b noreply", b"delete %b noreply",
         ):
             with self.subTest(line):
                 self.compare(line % key + b"\r\nget %b\r\n" % key)
@@ -337,8 +340,9 @@ class Bytes(TwoProxies):
 
 class Differences(TwoProxies):
     def test_documented_differences(self):
+        sets = b"".join(b"set %c 0 0 1\r\n%c\r\n" % (c, c) for c in b"abcdefgh")
         for front in self.fronts:
-            self.assertEqual(self.replies(front, b"".join(b"set %c 0 0 1\r\n%c\r\n" % (c, c) for c in b"abcdefgh")), b"STORED\r\n" * 8)
+            self.assertEqual(self.replies(front, sets), b"STORED\r\n" * 8)
             self.assertEqual(self.replies(front, ALL), HITS)
         for d in DIFFERENCES:
             with self.subTest(d.sent[:40], reason=d.reason):

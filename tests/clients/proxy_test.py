@@ -410,10 +410,11 @@ class OneServer(ProxyTest):
                         replies = client.hear_line() if not silent else b""
                         while not replies.endswith(b"END\r\n"):
                             replies += client.hear_line()
-                        self.assertIn(
-                            replies.removeprefix(b"STORED\r\n"),
-                            (b"END\r\n", b"CLIENT_ERROR bad command line format\r\nVERSION 1.6.18\r\nEND\r\n", b"VERSION 1.6.18\r\nEND\r\n"),
-                        )
+                        # "version" is the value, or the next request.
+                        refusal, version = b"CLIENT_ERROR bad command line format\r\n", b"VERSION 1.6.18\r\n"
+                        replies = replies.removesuffix(b"END\r\n")
+                        wanted = (b"", version) if silent else (b"STORED\r\n", refusal + version)
+                        self.assertIn(replies, wanted)
 
     def test_a_carriage_return_within_a_line(self):
         """It belongs to the key, here as with memcached."""
@@ -421,12 +422,14 @@ class OneServer(ProxyTest):
         for line in (b"get \rnone", b"get \r", b"get none\rnone none", b"get \r none"):
             with self.subTest(line):
                 client.ask(line + b"\r\n", b"END\r\n")
-        client.ask(b"set a\rb 0 0 1\r\nx\r\nget none a\rb\r\ndelete a\rb\r\n", b"STORED\r\n" + hit(b"a\rb", b"x") + b"DELETED\r\n")
+        client.ask(b"set a\rb 0 0 1\r\nx\r\nget none a\rb\r\n", b"STORED\r\n" + hit(b"a\rb", b"x"))
+        client.ask(b"delete a\rb\r\n", b"DELETED\r\n")
 
     def test_a_key_that_is_too_long(self):
         client = self.connect(self.front())
         key, error = b"k" * 251, b"CLIENT_ERROR bad command line format\r\n"
-        for request in (b"get %b", b"gets none %b none", b"get %b" % (b"none " * 100) + b"%b", b"delete %b", b"incr %b 1", b"touch %b 0"):
+        gets = (b"get %b", b"gets none %b none", b"get %b" % (b"none " * 100) + b"%b")
+        for request in (*gets, b"delete %b", b"incr %b 1", b"touch %b 0"):
             client.ask(request % key + b"\r\nget none\r\n", error + b"END\r\n")
 
     # ---- the process ----

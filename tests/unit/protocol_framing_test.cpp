@@ -82,6 +82,7 @@ TEST_CASE("what servers do not agree about is refused") {
                            "set " + long_key + " 0 0 5",
                            "delete " + long_key,
                            "delete k 0 0 0"s,
+                           "touch k " + std::string(1015, '0'),
                            "ms k S5"s,
                            "watch"s,
                            "gat 0 k"s,
@@ -105,8 +106,8 @@ TEST_CASE("a value that is too large is thrown away; a wrong line says nothing a
 }
 
 TEST_CASE("what has no end is no line, unless it may be a long get") {
-  CHECK(!protocol::too_long(std::string(2048, 'x')));
-  CHECK(protocol::too_long(std::string(2049, 'x')));
+  CHECK(!protocol::too_long(std::string(1022, 'x')));
+  CHECK(protocol::too_long(std::string(1023, 'x')));
   CHECK(!protocol::too_long("get " + std::string(1'000'000, 'x')));
   CHECK(protocol::too_long("get " + std::string(1 << 20, 'x')));
   CHECK(!protocol::too_long(std::string(100, ' ') + "gets " + std::string(3000, 'x')));
@@ -145,4 +146,5 @@ TEST_CASE("a reply is a line, or lines up to END") {
   }
   CHECK(!frame_reply("VALUE k 0").valid);
   CHECK(!frame_reply("VALUE k 0 -5").valid);
+  CHECK(!frame_reply("VALUE k 0 18446744073709551615").valid);
 }
