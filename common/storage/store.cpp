@@ -86,14 +86,15 @@ class suffix_line {
 constexpr std::string_view white_space = " \t\n\v\f\r";
 
 // The number at the beginning of a value, as strtoull reads it: white space before it is skipped, and after it there
-// may be white space and then anything (1.4.25). No minus sign.
+// may be white space or a NUL, and then anything (1.4.25). No minus sign.
 std::optional<std::uint64_t> parse_number(std::string_view value) noexcept {
   value.remove_prefix(std::min(value.find_first_not_of(white_space), value.size()));
   if (value.starts_with('+')) value.remove_prefix(1);
   std::uint64_t number;
   const char* const end = value.data() + value.size();
   const auto [stop, error] = std::from_chars(value.data(), end, number);
-  if (error != std::errc{} || (stop != end && white_space.find(*stop) == std::string_view::npos)) return std::nullopt;
+  if (error != std::errc{} || (stop != end && *stop != '\0' && white_space.find(*stop) == std::string_view::npos))
+    return std::nullopt;
   return number;
 }
 

@@ -80,12 +80,10 @@ bool fits(std::string_view key, std::string_view flags, std::size_t bytes) {
   return item_header + key.size() + suffix + bytes + std::string_view("\r\n").size() <= item_size_max;
 }
 
-// A number of up to 20 digits, and blanks behind it.
-std::optional<std::uint64_t> counter_value(std::string value) {
-  while (value.ends_with(' ')) value.pop_back();
-  if (value.empty() || value.size() > 20 || value.find_first_not_of("0123456789") != std::string::npos) {
-    return std::nullopt;
-  }
+// The number at the beginning of a value, as strtoull reads it; but no minus sign.
+std::optional<std::uint64_t> counter_value(const std::string& value) {
+  const std::size_t begin = value.find_first_not_of(" \t\n\v\f\r");
+  if (begin == std::string::npos || value[begin] == '-') return std::nullopt;
   return unsigned_number(value);
 }
 

@@ -298,7 +298,9 @@ TEST_CASE("store: what is no number stays as it is") {
     CHECK(add_delta(s, "n", true, 1).what == delta_result::non_numeric);
     CHECK(value_of(s, "n") == text);
   }
-  for (const char* text : {"1", "+1", " \t1", "000000000000000000001", "1                         ", "1 2", "1\r\nx"}) {
+  put(s, "n", std::string_view("1\0x", 3));  // a C string ends here
+  CHECK(add_delta(s, "n", true, 1).what == delta_result::ok);
+  for (const char* text : {"1", "+1", " \t1", "000000000000000000001", "1                         ", "1 2", "1\r\nx", "1 cd"}) {
     put(s, "n", text);
     CAPTURE(text);
     CHECK(add_delta(s, "n", true, 1).value == 2);

@@ -34,7 +34,7 @@ TEST_SUITE("pause") {
     }
     server.signal(SIGUSR1);
     server.signal(SIGTERM);
-    const std::optional<ending> end = server.wait_for_end();
+    const std::optional<ending> end = server.wait_for_end(SIGTERM);
     REQUIRE(end.has_value());
     CHECK(end->text() == ending{true, 0}.text());
   }

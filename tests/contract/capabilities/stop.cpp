@@ -16,7 +16,7 @@ constexpr ending in_order{true, 0};
 void check_that_it_stops(server_process& server, int number) {
   CAPTURE(number);
   server.signal(number);
-  const std::optional<ending> end = server.wait_for_end();
+  const std::optional<ending> end = server.wait_for_end(number);
   REQUIRE(end.has_value());
   CHECK(end->text() == in_order.text());
 }
@@ -27,8 +27,6 @@ TEST_SUITE("stop") {
   TEST_CASE("without clients") {
     for (const int number : {SIGINT, SIGTERM}) {
       server_process server;
-      // It is in its loop: ThreadSanitizer's runtime now and then loses a signal that comes before the first wait.
-      REQUIRE(client{server}.ask("version").starts_with("VERSION "));
       check_that_it_stops(server, number);
     }
   }

@@ -194,7 +194,7 @@ TEST_SUITE("threads") {
       }
       while (at_work < connections) ::sched_yield();
       server.signal(number);
-      const std::optional<ending> end = server.wait_for_end();
+      const std::optional<ending> end = server.wait_for_end(number);
       for (std::future<void>& one : running) one.wait();
       REQUIRE(end.has_value());
       CHECK(end->text() == ending{true, 0}.text());

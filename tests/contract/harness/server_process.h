@@ -66,9 +66,9 @@ class server_process {
   [[nodiscard]] std::string output() const;
 
   void signal(int number) const;
-  // Waits for the process to end, of itself or by a signal sent before; from then on that end counts as the one wanted.
-  // nullopt: it still runs after the deadline.
-  [[nodiscard]] std::optional<ending> wait_for_end();
+  // Waits for the process to end, of itself or by the signal `number` that was sent before; from then on that end
+  // counts as the one wanted. nullopt: it still runs after the deadline.
+  [[nodiscard]] std::optional<ending> wait_for_end(int number = 0);
   // Asks for the end by SIGTERM, and waits for it.
   std::optional<ending> stop();
 
