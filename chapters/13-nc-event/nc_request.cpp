@@ -3,7 +3,6 @@
 #include <cerrno>
 #include <utility>
 
-#include "nc_client.h"
 #include "nc_core.h"
 #include "nc_message.h"
 

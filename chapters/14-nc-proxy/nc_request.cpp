@@ -9,7 +9,6 @@
 #include <vector>
 
 #include "common/protocol/tokens.h"
-#include "nc_client.h"
 #include "nc_core.h"
 #include "nc_message.h"
 
