@@ -2,19 +2,25 @@
 """Tests of what starts the tests and the chapters: nobody else would notice if the runner counted wrong."""
 import contextlib
 import io
+import os
+import pty
+import re
+import signal
+import socket
 import subprocess
 import sys
 import tempfile
 import unittest
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 TOP = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(TOP / "tests"), str(TOP / "common" / "scripts")]
 
 import chapters  # noqa: E402
-import demo  # noqa: E402
+import demo_states  # noqa: E402
 import runner  # noqa: E402
-from server import Server, ServerFailed  # noqa: E402
+from server import HOST, Process, Server, ServerFailed, held_port  # noqa: E402
 
 TABLE = """
 chapters = {
@@ -126,12 +132,35 @@ class ChaptersRun(unittest.TestCase):
 
 
 class ServerTest(unittest.TestCase):
+    SERVES = 'echo "TCP INET: 1" >"$MEMCACHED_PORT_FILENAME"; kill -STOP $$'
+
     def test_one_that_does_not_start_is_reported_with_its_words(self):
         with self.assertRaisesRegex(ServerFailed, "status 3 before it served\nno luck"):
             self.start("echo no luck >&2; exit 3")
 
+    def test_its_words_are_reported_though_they_were_for_a_reader(self):
+        with self.assertRaisesRegex(ServerFailed, "status 3 before it served\nno luck"):
+            Process(["/bin/sh", "-c", "echo no luck >&2; exit 3"], stderr=subprocess.PIPE)
+
+    def test_one_that_is_killed_leaves_nothing_to_stop(self):
+        server = self.start(self.SERVES)
+        server.kill()
+        self.assertEqual(server.process.returncode, -signal.SIGKILL)
+        server.kill()
+
+    def test_a_held_port_refuses_and_is_nobody_elses(self):
+        with held_port() as held:
+            port = held.getsockname()[1]
+            with self.assertRaises(ConnectionRefusedError):
+                socket.create_connection((HOST, port))
+            with self.assertRaises(OSError), socket.socket() as other:
+                other.bind((HOST, port))
+            for _ in range(2):  # a server may listen there, and again
+                with socket.create_server((HOST, port)):
+                    socket.create_connection((HOST, port)).close()
+
     def test_one_that_ends_too_early_is_a_failure(self):
-        server = self.start('echo "TCP INET: 1" >"$MEMCACHED_PORT_FILENAME"; kill -STOP $$')
+        server = self.start(self.SERVES)
         server.process.kill()
         server.process.wait()
         with self.assertRaisesRegex(ServerFailed, "had ended with status -9"):
@@ -148,10 +177,130 @@ class ServerTest(unittest.TestCase):
 
 
 class Demo(unittest.TestCase):
+    """The proxies' demos start servers, kill some of them, and freeze others: none may be left behind."""
+
+    DEMO = TOP / "common" / "scripts" / "demo.py"
+    BUILT = TOP / "build" / "chapters"  # tests/run has brought it up to date
+    SECONDS = 60  # for whatever it is
+    ENV = os.environ | {"COLUMNS": "80", "TERM": "xterm", "PYTHONIOENCODING": "utf-8"}
+
     def test_each_chapter_is_shown_what_it_can(self):
-        self.assertNotIn(b"set", b"".join(s.data for step in demo.script(frozenset({"line"})) for s in step.sends))
-        titles = [step.title for step in demo.script(frozenset({"line", "store", "multiget", "swallow"}))]
+        self.assertNotIn(b"set", b"".join(s.data for step in demo_states.script(frozenset({"line"})) for s in step.sends))
+        titles = [step.title for step in demo_states.script(frozenset({"line", "store", "multiget", "swallow"}))]
         self.assertIn("A value that is too large", titles)
+
+    def test_a_proxy_and_a_server_that_goes(self):
+        self.plays(
+            "13",
+            r"A asks  set colour 0 0 4↵blue↵",
+            r"server  <(?P<it>\d+) new client connection   <(?P=it) set colour 0 0 4   >(?P=it) STORED",
+            r"A hears STORED↵",
+            r"A hears VALUE colour 0 4↵blue↵END↵",
+            r"4 lines of its log, 1 to the server",
+            r"server  <{it} get colour   <{it} get shape   <{it} version   <{it} get colour",
+            r"A hears VALUE colour 0 4↵blue↵END↵END↵",
+            r"B hears VERSION \S+↵VALUE colour 0 4↵blue↵END↵",
+            r"proxy   <(?P<a>\d+) get colour   >(?P=a) SERVER_ERROR Connection refused",
+            r"A hears SERVER_ERROR Connection refused↵",
+            r"A asks  get colour↵\n     proxy   <{a} get colour\n     server  <\d+ new client",
+            r"A hears END↵",
+            r"tests/run 13",
+        )
+
+    def test_servers_one_of_which_dies(self):
+        self.plays(
+            "14",
+            r"server_failure_limit: 2",
+            r"one     (?P<key>\w+): 1st",
+            r"one     get {key}\b",
+            r"two     get ",
+            r"three   get ",
+            r"proxy   VALUE apple 0 3↵1st↵VALUE cherry 0 3↵1st↵VALUE fig .*\n.*↵VALUE pear 0 3↵1st↵END↵",
+            r"apple   VALUE",
+            r"{key} +SERVER_ERROR Connection refused↵",
+            r"log     .*'one': Connection refused\n.* ejects server 'one'",
+            r"one     is dead",
+            r" {key}: 2nd",
+            r"client  get {key}↵\n     proxy   VALUE {key} 0 3↵2nd↵END↵\n +[1-9]\d* times, and then, [2-9]\.",
+            r"proxy   END↵\n     log     .* takes servers back",
+            r"one     {key}: 3rd",
+            r" {key}: 2nd",
+            r"server_ejects       0 → 1",
+            r"one     responses           3 → 5",
+            r"tests/run 14",
+        )
+
+    def plays(self, chapter: str, *essentials: str) -> None:
+        """To its end, on a pipe; it says these things in this order."""
+        with self.start([TOP / "chapters" / "run", "demo", chapter, "--fast"], subprocess.PIPE) as demo:
+            said, complaints = demo.communicate(timeout=self.SECONDS)
+        self.assertEqual((demo.returncode, self.left_by(demo)), (0, []), said + complaints)
+        position, names = 0, {}
+        for essential in essentials:
+            match = re.compile(essential.format(**names)).search(said, position)
+            self.assertTrue(match, f"{essential}, which is not in\n{said[position:]}")
+            position, names = match.end(), names | match.groupdict()
+        self.assertEqual([line for line in said.splitlines() if len(line) > 80], [])
+
+    def test_interrupted(self):
+        """On a terminal. Ctrl-C reaches the whole group; the other signals only the demo, which has to end its servers."""
+        ends = [
+            ("13-nc-event", "B asks", os.killpg, signal.SIGINT),  # with a frozen proxy
+            ("13-nc-event", "B asks", os.kill, signal.SIGINT),
+            ("14-nc-proxy", "A server dies", os.killpg, signal.SIGINT),
+            ("14-nc-proxy", "A server dies", os.kill, signal.SIGTERM),
+        ]
+        with ThreadPoolExecutor(len(ends)) as threads:
+            for end, (status, left, said) in zip(ends, threads.map(self.interrupt, *zip(*ends))):
+                with self.subTest(end):
+                    self.assertEqual((status, left), (128 + end[-1], []), said)
+                    self.assertNotIn("Traceback", said)
+                    self.assertNotIn("demo:", said)
+
+    def interrupt(self, chapter: str, text: str, kill, number: int) -> tuple[int, list[int], str]:
+        """When that text has come. Returns the status, the processes left behind, and all that was said."""
+        master, slave = pty.openpty()
+        command = [self.DEMO, self.BUILT / chapter, self.BUILT / "12-maxconns"]
+        with self.start(command, slave, slave) as demo, os.fdopen(master, "rb", 0) as screen:
+            os.close(slave)
+            said = b""
+            with contextlib.suppress(OSError):  # EIO: nobody has the terminal any more
+                while data := screen.read(65536):
+                    had_come = text.encode() in said
+                    said += data
+                    if not had_come and text.encode() in said:
+                        kill(demo.pid, number)
+            demo.wait(self.SECONDS)
+        return demo.returncode, self.left_by(demo), said.decode()
+
+    def start(self, command: list, output: int, complaints: int = subprocess.PIPE) -> subprocess.Popen:
+        """In a session of its own, by which its processes are known."""
+        demo = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=complaints,
+            env=self.ENV,
+            encoding="utf-8",
+            start_new_session=True,
+        )
+        self.addCleanup(self.kill_all, demo)
+        return demo
+
+    @staticmethod
+    def kill_all(demo: subprocess.Popen) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(demo.pid, signal.SIGKILL)
+
+    @staticmethod
+    def left_by(demo: subprocess.Popen) -> list[int]:
+        left = []
+        for stat in Path("/proc").glob("[0-9]*/stat"):
+            with contextlib.suppress(OSError):  # has ended since
+                fields = stat.read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+                if int(fields[3]) == demo.pid:
+                    left.append(int(stat.parent.name))
+        return left
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ import socket
 import subprocess
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 HOST = "127.0.0.1"
@@ -14,19 +15,28 @@ class ServerFailed(Exception):
     """It did not start, or did not end as it should. The text holds what it said on stderr."""
 
 
-class Server:
-    """Owns: the process, ended by stop() at the latest; and a directory for its port file and its stderr.
+def held_port() -> socket.socket:
+    """A port of the kernel's choice that stays ours while the socket lives. Whoever connects is refused, until a server
+    listens there: both say SO_REUSEADDR, so it may come, go, and come again, and no other program gets the port meanwhile.
+    """
+    held = socket.socket()
+    held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    held.bind((HOST, 0))
+    return held
 
-    `stderr` is subprocess.PIPE for a caller that reads it, else what the server says is kept for the error's text.
+
+class Process:
+    """Any program that writes where it listens into the file named by MEMCACHED_PORT_FILENAME.
+
+    Owns: the process, ended by stop() or kill(); and a directory for its port file and its stderr.
+    `stderr` is subprocess.PIPE for a caller that reads it, else what the program says is kept for the error's text.
     """
 
-    def __init__(self, program: str | Path, *flags: str, stderr: int | None = None, seconds: float = 20):
+    def __init__(self, command: Sequence[str | Path], stderr: int | None = None, seconds: float = 20):
         self._directory = tempfile.TemporaryDirectory(prefix="drive_machine-")
         self._log = open(Path(self._directory.name) / "stderr", "w+b")
         port_file = Path(self._directory.name) / "port"
-        self.command = [str(program), "-p", "-1", "-l", HOST, *flags]
-        if os.geteuid() == 0:
-            self.command += ["-u", "root"]
+        self.command = [str(word) for word in command]
         self.process = subprocess.Popen(
             self.command,
             env=os.environ | {"MEMCACHED_PORT_FILENAME": str(port_file)},
@@ -37,7 +47,7 @@ class Server:
         try:
             self.port = self._wait_for_port(port_file, seconds)
         except BaseException:
-            self._end()
+            self.kill()
             raise
         self.address = f"{HOST}:{self.port}"
 
@@ -51,6 +61,8 @@ class Server:
                 self.process.wait(0.005)
             except subprocess.TimeoutExpired:
                 continue
+            if self.process.stderr:  # nobody has read it yet
+                self._log.write(self.process.stderr.read())
             raise ServerFailed(self._say(f"ended with status {self.process.returncode} before it served"))
         lines = port_file.read_text(encoding="ascii").splitlines()
         return next(int(line.rpartition(" ")[2]) for line in lines if line.startswith("TCP INET"))
@@ -76,13 +88,10 @@ class Server:
             if status not in (0, -signal.SIGTERM):
                 raise ServerFailed(self._say(f"ended with status {status} after SIGTERM"))
         finally:
-            self._end()
+            self.kill()
 
-    def _say(self, what: str) -> str:
-        self._log.seek(0)
-        return f"{' '.join(self.command)}: {what}\n{self._log.read().decode(errors='replace')}".rstrip()
-
-    def _end(self) -> None:
+    def kill(self) -> None:
+        """As a crash ends it. Once it has ended, nothing is left to do."""
         if self.process.poll() is None:
             self.process.kill()
             self.process.wait()
@@ -91,11 +100,23 @@ class Server:
         self._log.close()
         self._directory.cleanup()
 
-    def __enter__(self) -> "Server":
+    def _say(self, what: str) -> str:
+        self._log.seek(0)
+        return f"{' '.join(self.command)}: {what}\n{self._log.read().decode(errors='replace')}".rstrip()
+
+    def __enter__(self) -> "Process":
         return self
 
     def __exit__(self, kind, problem, trace) -> None:
         if kind is None:
             self.stop()
         else:
-            self._end()
+            self.kill()
+
+
+class Server(Process):
+    """One with memcached's command line. `port` is -1, or one of held_port()."""
+
+    def __init__(self, program: str | Path, *flags: str, port: int = -1, stderr: int | None = None, seconds: float = 20):
+        user = ("-u", "root") if os.geteuid() == 0 else ()
+        super().__init__((program, "-p", str(port), "-l", HOST, *flags, *user), stderr, seconds)
