@@ -43,7 +43,7 @@ PARTS = ("unit", "ladder", "tools", "contract", "clients", "sanitize", "fuzz", "
 PARTS_OF_A_CHAPTER = ("contract", "clients", "sanitize")
 ON_REQUEST = ("bench",)
 NOT_RUN = 77  # the status of a test that lacks something
-JOBS = os.cpu_count() or 1
+JOBS = (os.cpu_count() or 1) + 1  # one more than there are cores: now and then a test waits for a clock
 CONTRACT = Path("tests", "contract", "contract")  # in a build directory
 # Suites of it: what is about connections and what is about threads, and not about commands, which are common/'s.
 ABOUT_THREADS = ("threads", "fairness", "pause", "stop", "reuse", "udp", "maxconns")

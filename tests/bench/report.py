@@ -134,6 +134,8 @@ def table(figures):
 def heading(workload):
     """A workload in words."""
     parts = [workload.title, counted(workload.connections, "connection")]
+    if workload.threads > 1:
+        parts.append(counted(workload.threads, "thread"))
     if workload.behind:
         parts.append(f"{counted(workload.behind, 'server')} behind")
     return ", ".join(parts)
@@ -155,7 +157,8 @@ def _rows(figures, workload):
             f"{whose} CPU ns/request": "cpu_per_request",
             "p50 µs": "p50_us",
             "p99 µs": "p99_us",
-        },
+        }
+        | ({"resident at most": "peak_bytes"} if workload.behind else {}),
     )
     yield ["", *columns, f"{'memory' if workload.starts_anew else 'CPU'} : {workload.peer}"]
     for server in figures.servers:

@@ -4,6 +4,7 @@
     run_test.py [LOAD]     the load generator to test (build/tests/bench/load)
 """
 
+import dataclasses
 import contextlib
 import os
 import pathlib
@@ -290,7 +291,7 @@ class Choosing(unittest.TestCase):
     def test_connections(self):
         self.assertEqual(workloads.find("get@1000").connections, 1000)
         self.assertEqual(workloads.find("get").label, "get@50")
-        for bad in ("gett", "get@", "get@x", "get/", "get/0", "get/x", "get/2@5", "get@5/22"):
+        for bad in ("gett", "get@", "get@x", "get@x4", "get@5x", "get@5x0", "get/", "get/0", "get/x", "get/2@5", "get@5/22"):
             with self.subTest(bad), self.assertRaises(servers.Failure):
                 workloads.find(bad)
 
@@ -304,6 +305,13 @@ class Choosing(unittest.TestCase):
             with self.subTest(word):
                 programs = (MEMCACHED, one_server, NUTCRACKER)
                 self.assertEqual([p for p in programs if workloads.find(word).suits(p)], able)
+
+    def test_threads(self):
+        four = workloads.find("get@7x4")
+        self.assertEqual((four.connections, four.threads, four.label), (7, 4, "get@7x4"))
+        programs = [servers.find(number, "build") for number in ("05", "06")]
+        self.assertEqual([four.suits(program) for program in programs], [False, True])  # 05 has no -t
+        self.assertIn("-t 4", " ".join(dataclasses.replace(MEMCACHED, threads=4).command()))
 
     def test_standard_names_exist(self):
         lists = (workloads.STANDARD, workloads.QUICK, workloads.PROXY_STANDARD, workloads.PROXY_QUICK)
@@ -328,6 +336,20 @@ def build_with_load(test):
     (build / "tests" / "bench").mkdir(parents=True)
     (build / "tests" / "bench" / "load").symlink_to(LOAD)
     return build
+
+
+class Memory(unittest.TestCase):
+    def test_a_peak_can_be_forgotten(self):
+        large = 64 << 20
+        program = f"more = bytearray({large}); del more; print(flush=True); input()"
+        pipe = subprocess.PIPE
+        with subprocess.Popen([sys.executable, "-c", program], stdin=pipe, stdout=pipe) as process:
+            process.stdout.readline()
+            server = servers.Server(MEMCACHED, process, port=0)
+            self.assertGreater(server.peak(), large)
+            server.forget_peak()
+            self.assertLess(server.peak(), large)
+            process.communicate(b"\n")
 
 
 @unittest.skipUnless(MEMCACHED.path.exists(), "memcached is not installed")
@@ -469,6 +491,7 @@ class WithNutcracker(unittest.TestCase):
         _, samples = report.read_csv(build / "bench.csv")
         self.assertEqual([s.workload for s in samples[::4]], ["get@50/1", "get32@50/2", "get100@50/2", "resident@5/2"])
         self.assertEqual({s.requests for s in samples if s.workload == "get100@50/2"}, {2000})
+        self.assertTrue(all(s.peak_bytes > 500_000 for s in samples if s.workload == "get100@50/2"))
         self.assertTrue(all(s.resident_bytes > 500_000 for s in samples if s.workload == "resident@5/2"))
 
 

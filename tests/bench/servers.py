@@ -47,6 +47,7 @@ class Program:
     flags: str  # the letters of memcached's command line that it takes
     capabilities: frozenset
     extra: tuple = ()  # further arguments, from the user
+    threads: int = 1
 
     @property
     def is_proxy(self):
@@ -58,8 +59,8 @@ class Program:
         return "store" in self.capabilities and not self.is_proxy
 
     def command(self, connections=CONNECTIONS):
-        """One thread, loopback, a port of the kernel's choice; of these only the flags that the program takes."""
-        wanted = {"p": "-1", "l": "127.0.0.1", "U": "0", "t": "1", "c": str(connections)}
+        """Loopback, a port of the kernel's choice; of all that only the flags that the program takes."""
+        wanted = {"p": "-1", "l": "127.0.0.1", "U": "0", "t": str(self.threads), "c": str(connections)}
         if os.getuid() == 0:
             wanted["u"] = pwd.getpwuid(0).pw_name
         arguments = [word for letter, value in wanted.items() if letter in self.flags for word in ("-" + letter, value)]
@@ -249,6 +250,14 @@ class Server:
         """Bytes of memory, counted page by page (the figure in /proc/PID/status is an estimate)."""
         rollup = self._read(self._proc, "smaps_rollup")
         return int(re.search(r"^Rss:\s+(\d+) kB", rollup, re.M).group(1)) * 1024
+
+    def peak(self):
+        """The most that was resident since the last forget_peak(), in bytes."""
+        status = self._read(self._proc, "status")
+        return int(re.search(r"^VmHWM:\s+(\d+) kB", status, re.M).group(1)) * 1024
+
+    def forget_peak(self):
+        (self._proc / "clear_refs").write_text("5")  # proc(5)
 
     def _tasks(self):
         return list((self._proc / "task").glob("*"))

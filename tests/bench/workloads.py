@@ -29,10 +29,12 @@ class Workload:
     connections: int = 50
     kind: str = "load"  # or idle, resident, foreign
     behind: int = 0  # servers behind a proxy; 0: asked of a server itself
+    threads: int = 1  # of the server
 
     @property
     def label(self):
-        return f"{self.name}@{self.connections}" + (f"/{self.behind}" if self.behind else "")
+        threads = f"x{self.threads}" if self.threads > 1 else ""
+        return f"{self.name}@{self.connections}{threads}" + (f"/{self.behind}" if self.behind else "")
 
     @property
     def peer(self):
@@ -52,6 +54,8 @@ class Workload:
     def suits(self, program):
         if self.behind:
             return program.is_proxy and can_front(program, self.behind)
+        if self.threads > 1 and "t" not in program.flags:
+            return False
         return self.needs in program.capabilities and not program.is_proxy
 
 
@@ -83,12 +87,16 @@ PROXY_QUICK = "get/1 get32/1 get100/1 get/2 get32/2 get100/2 resident@50/2".spli
 
 
 def find(word):
-    """'get', or 'get@1000' for another number of connections, or 'get/2' for a proxy in front of two servers."""
-    parts = re.fullmatch(r"(?P<name>\w+)(@(?P<connections>\d+))?(/(?P<behind>[1-9]))?", word, re.ASCII)
+    """'get'; 'get@1000' for another number of connections, 'get@50x4' for four threads, 'get/2' for a proxy in front of two
+    servers."""
+    parts = re.fullmatch(
+        r"(?P<name>\w+)(@(?P<connections>\d+)(x(?P<threads>[1-9]\d?))?)?(/(?P<behind>[1-9]))?", word, re.ASCII
+    )
     if parts is None or parts["name"] not in ALL:
         names = ", ".join(ALL)
-        raise Failure(f"no workload '{word}'; there are: {names}, each with @CONNECTIONS and /SERVERS-BEHIND if wanted")
-    given = {field: int(parts[field]) for field in ("connections", "behind") if parts[field]}
+        how = "@CONNECTIONS, @CONNECTIONSxTHREADS and /SERVERS-BEHIND"
+        raise Failure(f"no workload '{word}'; there are: {names}, each with {how} if wanted")
+    given = {field: int(parts[field]) for field in ("connections", "threads", "behind") if parts[field]}
     return replace(ALL[parts["name"]], **given)
 
 
@@ -108,6 +116,7 @@ class Sample:
     p99_us: float = None
     bytes_per_connection: float = None
     resident_bytes: float = None
+    peak_bytes: float = None  # the most that was resident under the load
 
     @property
     def per_second(self):
@@ -155,9 +164,10 @@ class Bench:
 
     def _load(self, server, workload):
         length = f"--requests={self.requests}" if self.requests else f"--seconds={self.seconds}"
+        server.forget_peak()
         figures, used = self.generate(server, (*workload.load, length), workload.connections, warm_up=self.warm_up)
         del figures["max_us"]
-        return figures | {"cpu_ns": used.ran, "waited_ns": used.waited}
+        return figures | {"cpu_ns": used.ran, "waited_ns": used.waited, "peak_bytes": server.peak()}
 
     def _idle(self, server, workload):
         with ExitStack() as stack:
