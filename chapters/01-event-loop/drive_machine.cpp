@@ -30,7 +30,6 @@ step accept_conn(conn& c) noexcept {
     if (!would_block()) c.srv.trace.problem(c.sfd.get(), "accept()", errno);
     return {conn_listening, true};
   }
-  net::set_nodelay(client.get());
   c.srv.trace.opened(client.get());
   conn_new(c.srv, std::move(client), conn_read, EV_READ | EV_PERSIST);
   return {conn_listening, true};

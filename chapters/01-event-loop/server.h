@@ -16,8 +16,7 @@ struct event_base_deleter {
   void operator()(event_base* base) const noexcept { event_base_free(base); }
 };
 
-// Thread: the only one. Owns: the event base and every connection; the connections die first, for their events are on
-// the base.
+// Thread: the only one. Owns: the event base and every connection. The connections die first: their events are on it.
 struct server {
   explicit server(const ::settings& opts);
 

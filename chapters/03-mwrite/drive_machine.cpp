@@ -32,7 +32,6 @@ step accept_conn(conn& c) noexcept {
     if (!would_block()) c.srv.trace.problem(c.sfd.get(), "accept()", errno);
     return {conn_listening, true};
   }
-  if (!c.srv.settings.nagle) net::set_nodelay(client.get());
   c.srv.trace.opened(client.get());
   conn_new(c.srv, std::move(client), conn_read, EV_READ | EV_PERSIST);
   return {conn_listening, true};
@@ -65,8 +64,8 @@ step await_value(conn& c, protocol::outcome& asked) noexcept {
   return go(conn_nread);
 }
 
-// A value that the storage will not take is on its way all the same, and would be read as commands: say why, and hang
-// up.
+// A value that the storage will not take is on its way all the same, and would be read as commands: say why, and then
+// hang up.
 step refuse_value(conn& c, const protocol::outcome& asked) noexcept {
   if (asked.line.empty()) return go(conn_closing);
   const step next = out_string(c, asked.line);

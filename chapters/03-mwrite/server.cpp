@@ -35,6 +35,7 @@ void start_listening(server& srv, std::vector<net::unique_fd> sockets) {
   std::vector<int> descriptors;
   for (net::unique_fd& socket : sockets) {
     const int sfd = descriptors.emplace_back(socket.get());
+    if (!srv.settings.nagle) net::set_nodelay(sfd);  // its clients inherit it
     if (conn_new(srv, std::move(socket), conn_listening, EV_READ | EV_PERSIST) == nullptr) {
       throw std::runtime_error("cannot listen for events on the listening socket");
     }

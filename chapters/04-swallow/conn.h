@@ -67,8 +67,8 @@ class read_buffer {
   std::size_t rbytes_ = 0;  // how many they are
 };
 
-// Thread: the only one. Owns: the socket, its event, and a reference to each item it holds. The event is declared last
-// so that it dies first: a descriptor must not be closed while libevent still watches it.
+// Thread: the only one. Owns: the socket, its event, and a reference to each item it holds. The destructor takes the
+// event off first: a descriptor must not be closed while libevent still watches it.
 struct conn {
   conn(server& srv, net::unique_fd fd, conn_states init_state, short event_flags);
   ~conn();
@@ -115,7 +115,8 @@ conn* conn_new(server& srv, net::unique_fd fd, conn_states init_state, short eve
 // Ends the connection: `c` is gone when this returns.
 void conn_close(conn& c) noexcept;
 
-// The single door for every change of state: the trace hears of it, and a debug build asserts that it is legal.
+// The single door for every change of state (conn_new sets the first one): the trace hears of it, and a debug build
+// asserts that it is legal.
 void conn_set_state(conn& c, conn_states state) noexcept;
 
 // Waits for other events than before. False: libevent refused, and the connection must be closed.

@@ -34,7 +34,7 @@ struct server {
 
   libevent_thread dispatcher_thread;  // the master: a base, and the listening connections
   std::vector<std::unique_ptr<libevent_thread>> threads;
-  int last_thread = -1;   // which of them got the last client
+  int last_thread = -1;   // the worker that got the last client
   std::latch registered;  // counts the workers that are ready
 
   struct event clockevent;

@@ -51,7 +51,8 @@ libevent_thread::~libevent_thread() {
 void setup_thread(libevent_thread& me) {
   std::array<int, 2> fds;
   // Neither end may block: not the worker's, which would hang if it were woken for nothing, and not the master's. The
-  // pipe holds 65,536 bytes, and each stands for a client with a descriptor: accept fails before it is full.
+  // pipe holds 65,536 bytes, and each stands for a client with a descriptor: up to that -c, accept fails before it is
+  // full.
   if (pipe2(fds.data(), O_NONBLOCK | O_CLOEXEC) == -1) {
     throw std::system_error(errno, std::generic_category(), "cannot create the notify pipe");
   }
@@ -75,14 +76,18 @@ void create_worker(libevent_thread& me) {
 void worker_libevent(std::stop_token stop, libevent_thread& me) {
   const std::stop_callback wake(stop, [&me] { (void)!write(me.notify_send_fd.get(), "s", 1); });
   me.srv.registered.count_down();
-  while (!stop.stop_requested()) event_base_loop(me.base.get(), EVLOOP_ONCE);
+  event_base_loop(me.base.get(), 0);
 }
 
 void thread_libevent_process(evutil_socket_t fd, short, void* arg) noexcept {
   libevent_thread& me = *static_cast<libevent_thread*>(arg);
   char byte;
   if (read(fd, &byte, 1) != 1) return;
-  // One byte, one client. The byte of a stop finds the queue empty, as does one whose client could not be queued.
+  if (byte == 's') {
+    event_base_loopbreak(me.base.get());
+    return;
+  }
+  // One byte, one client.
   if (std::optional<net::unique_fd> client = me.new_conn_queue.pop()) {
     conn_new(me, std::move(*client), conn_new_cmd, EV_READ | EV_PERSIST);
   }

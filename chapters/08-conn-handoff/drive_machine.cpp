@@ -33,7 +33,6 @@ step accept_conn(conn& c) noexcept {
     if (!would_block()) c.srv.trace.problem(c.sfd.get(), "accept()", errno);
     return {conn_listening, true};
   }
-  if (!c.srv.settings.nagle) net::set_nodelay(client.get());
   c.srv.trace.opened(client.get());
   dispatch_conn_new(c.srv, std::move(client), conn_new_cmd, EV_READ | EV_PERSIST, data_buffer_size, tcp_transport);
   return go(conn_listening);
@@ -48,8 +47,7 @@ std::string_view cas_suffix(conn& c, const storage::item& it) {
   return {text.data(), static_cast<std::size_t>(end + 2 - text.data())};
 }
 
-// "get": the reply is a list of places. In the item, key, flags, length and value stand in the order in which they are
-// sent.
+// "get": the reply is a list of places. In the item, key, flags, length and value stand in the reply's order.
 step send_items_found(conn& c, bool with_cas) {
   begin_reply(c);
   c.suffixlist.clear();

@@ -35,11 +35,12 @@ enum class conn_states {
 };
 using enum conn_states;
 
-enum network_transport {
+enum class network_transport : unsigned char {
   local_transport,  // a unix socket
   tcp_transport,
   udp_transport,
 };
+using enum network_transport;
 
 // What a state decided: the next state, and whether to go back to libevent first.
 struct [[nodiscard]] step {
@@ -56,8 +57,7 @@ inline constexpr std::size_t data_buffer_size = 2048;
 inline constexpr std::size_t item_list_highwat = 400;
 inline constexpr std::size_t iov_list_highwat = 600;
 
-// What one sendmsg() sends: `count` iovecs, the first of them at iov[first]. (An index, for iov may move when it
-// grows.)
+// What one sendmsg() sends: `count` iovecs, the first of them at iov[first]. An index, for iov may move as it grows.
 struct message {
   std::size_t first;
   std::size_t count;
@@ -132,7 +132,8 @@ conn* conn_new(libevent_thread& thread, net::unique_fd fd, conn_states init_stat
 // Ends the connection; what is left of it stays in server::conns.
 void conn_close(conn& c) noexcept;
 
-// The single door for every change of state: the trace hears of it, and a debug build asserts that it is legal.
+// The single door for every change of state (conn_new sets the first one): the trace hears of it, and a debug build
+// asserts that it is legal.
 void conn_set_state(conn& c, conn_states state) noexcept;
 
 // Waits for other events than before. False: libevent refused, and the connection must be closed.

@@ -67,6 +67,7 @@ void start_listening(server& srv, std::vector<net::unique_fd> sockets) {
   std::vector<int> descriptors;
   for (net::unique_fd& socket : sockets) {
     const int sfd = descriptors.emplace_back(socket.get());
+    if (!srv.settings.nagle) net::set_nodelay(sfd);  // its clients inherit it
     if (conn_new(srv.dispatcher_thread, std::move(socket), conn_listening, EV_READ | EV_PERSIST, 1, tcp_transport) ==
         nullptr) {
       throw std::runtime_error("cannot listen for events on the listening socket");
@@ -88,6 +89,7 @@ bool process_stats(server& srv, std::string_view group, const storage::add_stat&
     thread_stats sum;
     threadlocal_stats_aggregate(srv, sum);
     sum.commands.add_stats(add);
+    // add_traffic_stats looks for these sums in srv.stats. Two workers may put them there at once: both are right.
     srv.stats.bytes_read.set(sum.bytes_read.value());
     srv.stats.bytes_written.set(sum.bytes_written.value());
     srv.stats.conn_yields.set(sum.conn_yields.value());

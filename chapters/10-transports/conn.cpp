@@ -131,7 +131,7 @@ std::string_view state_text(conn_states state) noexcept {
     case conn_swallow: return to == conn_new_cmd;
     case conn_write: return to == conn_new_cmd || to == conn_swallow;
     case conn_mwrite: return to == conn_new_cmd;
-    case conn_closing: return to == conn_closed || to == conn_waiting;
+    case conn_closing: return to == conn_closed || to == conn_read;
     case conn_closed: return false;
   }
   return false;

@@ -33,7 +33,6 @@ step accept_conn(conn& c) noexcept {
     if (!would_block()) c.srv.trace.problem(c.sfd.get(), "accept()", errno);
     return {conn_listening, true};
   }
-  if (c.transport == tcp_transport && !c.srv.settings.nagle) net::set_nodelay(client.get());
   c.srv.trace.opened(client.get());
   dispatch_conn_new(c.srv, std::move(client), conn_new_cmd, EV_READ | EV_PERSIST, data_buffer_size, c.transport);
   return go(conn_listening);
@@ -48,8 +47,7 @@ std::string_view cas_suffix(conn& c, const storage::item& it) {
   return {text.data(), static_cast<std::size_t>(end + 2 - text.data())};
 }
 
-// "get": the reply is a list of places. In the item, key, flags, length and value stand in the order in which they are
-// sent.
+// "get": the reply is a list of places. In the item, key, flags, length and value stand in the reply's order.
 step send_items_found(conn& c, bool with_cas) {
   begin_reply(c);
   c.suffixlist.clear();
@@ -278,9 +276,11 @@ step transmit(conn& c) {
 }
 
 // conn_closing on a datagram socket: it is not only this client's, and stays.
-step forget_client(conn& c) noexcept {
+void forget_client(conn& c) noexcept {
   conn_cleanup(c);
-  return go(conn_waiting);
+  // Perhaps it is here because libevent would not arm it. If it will not even now, the other workers go on alone.
+  (void)update_event(c, EV_READ | EV_PERSIST);
+  conn_set_state(c, conn_read);
 }
 
 }  // namespace
@@ -300,10 +300,7 @@ void drive_machine(conn& c) {
       case conn_swallow: s = swallow_value(c); break;
       case conn_write: s = transmit(c); break;
       case conn_mwrite: s = transmit(c); break;
-      case conn_closing:
-        if (c.transport != udp_transport) return conn_close(c);
-        s = forget_client(c);
-        break;
+      case conn_closing: return c.transport == udp_transport ? forget_client(c) : conn_close(c);
       case conn_closed: std::abort();
     }
     conn_set_state(c, s.next);
@@ -319,7 +316,6 @@ void event_handler(evutil_socket_t, short, void* arg) noexcept {
   } catch (const std::bad_alloc&) {
     c.srv.trace.problem(c.sfd.get(), "out of memory");
     conn_set_state(c, conn_closing);
-    if (c.transport == udp_transport) return conn_set_state(c, forget_client(c).next);
-    conn_close(c);
+    c.transport == udp_transport ? forget_client(c) : conn_close(c);
   }
 }

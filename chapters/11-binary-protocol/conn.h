@@ -46,11 +46,12 @@ enum class bin_substates {
 };
 using enum bin_substates;
 
-enum network_transport {
+enum class network_transport : unsigned char {
   local_transport,  // a unix socket
   tcp_transport,
   udp_transport,
 };
+using enum network_transport;
 
 // What a state decided: the next state, and whether to go back to libevent first.
 struct [[nodiscard]] step {
@@ -70,14 +71,14 @@ inline constexpr std::size_t iov_list_highwat = 600;
 // Of a UDP reply, in bytes, with its header: what fits into one Ethernet frame.
 inline constexpr std::size_t udp_max_payload_size = 1400;
 inline constexpr std::size_t udp_header_size = 8;
-// A question of one datagram may ask for the same large value ten thousand times. The answer's headers can count to
-// here.
+
+// As many datagrams as the headers can count: a question of one may ask for the same large value ten thousand times.
 inline constexpr std::size_t udp_most_datagrams = 65535;
+
 // The largest datagram that a client can send.
 inline constexpr std::size_t udp_read_buffer_size = 65536;
 
-// What one sendmsg() sends: `count` iovecs, the first of them at iov[first]. (An index, for iov may move when it
-// grows.)
+// What one sendmsg() sends: `count` iovecs, the first of them at iov[first]. An index, for iov may move as it grows.
 struct message {
   std::size_t first;
   std::size_t count;
@@ -167,7 +168,8 @@ void conn_cleanup(conn& c) noexcept;
 // Ends the connection; what is left of it stays in server::conns.
 void conn_close(conn& c) noexcept;
 
-// The single door for every change of state: the trace hears of it, and a debug build asserts that it is legal.
+// The single door for every change of state (conn_new sets the first one): the trace hears of it, and a debug build
+// asserts that it is legal.
 void conn_set_state(conn& c, conn_states state) noexcept;
 
 // Waits for other events than before. False: libevent refused, and the connection must be closed.

@@ -33,7 +33,6 @@ step accept_conn(conn& c) noexcept {
     if (!would_block()) c.srv.trace.problem(c.sfd.get(), "accept()", errno);
     return {conn_listening, true};
   }
-  if (c.transport == tcp_transport && !c.srv.settings.nagle) net::set_nodelay(client.get());
   c.srv.trace.opened(client.get());
   dispatch_conn_new(c.srv, std::move(client), conn_new_cmd, EV_READ | EV_PERSIST, data_buffer_size, c.transport);
   return go(conn_listening);
@@ -48,8 +47,7 @@ std::string_view cas_suffix(conn& c, const storage::item& it) {
   return {text.data(), static_cast<std::size_t>(end + 2 - text.data())};
 }
 
-// "get": the reply is a list of places. In the item, key, flags, length and value stand in the order in which they are
-// sent.
+// "get": the reply is a list of places. In the item, key, flags, length and value stand in the reply's order.
 step send_items_found(conn& c, bool with_cas) {
   begin_reply(c);
   c.suffixlist.clear();
@@ -136,9 +134,8 @@ step next_command(conn& c, int& nreqs) noexcept {
 // conn_parse_cmd: a command, if the buffer holds a whole one.
 step try_read_command(conn& c) {
   const std::string_view input = c.rbuf.unread();
-  // The first byte decides, once for a stream and anew for each datagram: no text command begins with 0x80.
-  const bool undecided = c.prot == binding_protocol::negotiating || c.transport == udp_transport;
-  if (undecided && c.srv.settings.protocol == binding_protocol::negotiating && !input.empty()) {
+  // The first byte decides: no text command begins with 0x80.
+  if (c.prot == binding_protocol::negotiating && !input.empty()) {
     const bool magic = static_cast<unsigned char>(input.front()) == protocol::binary_request_magic;
     c.prot = magic ? binding_protocol::binary : binding_protocol::ascii;
   }
@@ -189,12 +186,14 @@ step try_read_udp(conn& c) {
   if (byte(4) != 0 || byte(5) != 1) return out_string(c, "SERVER_ERROR multi-packet request not supported");
   c.rbuf.filled(static_cast<std::size_t>(res));
   c.rbuf.consume(udp_header_size);
+  c.prot = c.srv.settings.protocol;  // each datagram chooses anew, for they come from many clients
   return go(conn_parse_cmd);
 }
 
 // A value that is not whole in its datagram never will be.
 step no_rest_will_come(conn& c) {
   c.item.reset();
+  if (c.prot == binding_protocol::binary) return go(conn_new_cmd);  // as half a header: no line for who speaks packets
   return out_string(c, "SERVER_ERROR multi-packet request not supported");
 }
 
@@ -286,9 +285,11 @@ step transmit(conn& c) {
 }
 
 // conn_closing on a datagram socket: it is not only this client's, and stays.
-step forget_client(conn& c) noexcept {
+void forget_client(conn& c) noexcept {
   conn_cleanup(c);
-  return go(conn_waiting);
+  // Perhaps it is here because libevent would not arm it. If it will not even now, the other workers go on alone.
+  (void)update_event(c, EV_READ | EV_PERSIST);
+  conn_set_state(c, conn_read);
 }
 
 }  // namespace
@@ -308,10 +309,7 @@ void drive_machine(conn& c) {
       case conn_swallow: s = swallow_value(c); break;
       case conn_write: s = transmit(c); break;
       case conn_mwrite: s = transmit(c); break;
-      case conn_closing:
-        if (c.transport != udp_transport) return conn_close(c);
-        s = forget_client(c);
-        break;
+      case conn_closing: return c.transport == udp_transport ? forget_client(c) : conn_close(c);
       case conn_closed: std::abort();
     }
     conn_set_state(c, s.next);
@@ -327,7 +325,6 @@ void event_handler(evutil_socket_t, short, void* arg) noexcept {
   } catch (const std::bad_alloc&) {
     c.srv.trace.problem(c.sfd.get(), "out of memory");
     conn_set_state(c, conn_closing);
-    if (c.transport == udp_transport) return conn_set_state(c, forget_client(c).next);
-    conn_close(c);
+    c.transport == udp_transport ? forget_client(c) : conn_close(c);
   }
 }

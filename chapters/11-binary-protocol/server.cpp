@@ -88,6 +88,7 @@ void start_listening(server& srv, std::vector<listening_socket> sockets) {
   std::vector<int> descriptors;
   for (listening_socket& socket : sockets) {
     const int sfd = descriptors.emplace_back(socket.fd.get());
+    if (!srv.settings.nagle) net::set_nodelay(sfd);  // its clients inherit it
     srv.trace.listening(sfd);
     if (socket.transport == udp_transport) {
       listen_for_datagrams(srv, std::move(socket.fd));
@@ -111,6 +112,7 @@ bool process_stats(server& srv, std::string_view group, const storage::add_stat&
     thread_stats sum;
     threadlocal_stats_aggregate(srv, sum);
     sum.commands.add_stats(add);
+    // add_traffic_stats looks for these sums in srv.stats. Two workers may put them there at once: both are right.
     srv.stats.bytes_read.set(sum.bytes_read.value());
     srv.stats.bytes_written.set(sum.bytes_written.value());
     srv.stats.conn_yields.set(sum.conn_yields.value());

@@ -50,8 +50,10 @@ libevent_thread::libevent_thread(server& s)
           srv.settings.flush_enabled,
           [this](unsigned level) { srv.trace.set_verbosity(level); },
           [this](std::string_view group, const storage::add_stat& add) { return process_stats(srv, group, add); },
-          [this](protocol::command_stats& sum) {
-            for (const auto& worker : srv.threads) sum.add(worker->stats.commands);
+          [this](protocol::command_stats& commands) {
+            thread_stats sum;
+            threadlocal_stats_aggregate(srv, sum);
+            commands.add(sum.commands);
           },
           srv.prefixes} {
   if (!base) throw std::runtime_error("event_base_new: no event base");
@@ -93,7 +95,8 @@ void threadlocal_stats_reset(server& srv) {
 void setup_thread(libevent_thread& me) {
   std::array<int, 2> fds;
   // Neither end may block: not the worker's, which would hang if it were woken for nothing, and not the master's. The
-  // pipe holds 65,536 bytes, and each stands for a client with a descriptor: accept fails before it is full.
+  // pipe holds 65,536 bytes, and each stands for a client with a descriptor: up to that -c, accept fails before it is
+  // full.
   if (pipe2(fds.data(), O_NONBLOCK | O_CLOEXEC) == -1) {
     throw std::system_error(errno, std::generic_category(), "cannot create the notify pipe");
   }
@@ -117,7 +120,7 @@ void create_worker(libevent_thread& me) {
 void worker_libevent(std::stop_token stop, libevent_thread& me) {
   const std::stop_callback wake(stop, [&me] { (void)!write(me.notify_send_fd.get(), "s", 1); });
   register_thread_initialized(me.srv.registration);
-  while (!stop.stop_requested()) event_base_loop(me.base.get(), EVLOOP_ONCE);
+  event_base_loop(me.base.get(), 0);
 }
 
 void thread_libevent_process(evutil_socket_t fd, short, void* arg) noexcept {
@@ -136,7 +139,7 @@ void thread_libevent_process(evutil_socket_t fd, short, void* arg) noexcept {
       }
       break;
     case 'p': register_thread_initialized(me.srv.registration); break;
-    case 's': break;  // worker_libevent looks at its stop token next
+    case 's': event_base_loopbreak(me.base.get()); break;
   }
 }
 

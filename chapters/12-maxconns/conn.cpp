@@ -48,6 +48,17 @@ conn::~conn() {
   srv.stats.conn_structs.subtract();
 }
 
+namespace {
+
+// First the descriptor, then the news: who hears it must find one.
+void give_back(server& srv, net::unique_fd fd) noexcept {
+  fd.reset();
+  const std::scoped_lock hold(srv.conn_lock);
+  srv.allow_new_conns = true;
+}
+
+}  // namespace
+
 conn* conn_new(libevent_thread& thread, net::unique_fd fd, conn_states init_state, short event_flags,
                std::size_t read_buffer_size, network_transport transport) noexcept {
   server& srv = thread.srv;
@@ -72,6 +83,7 @@ conn* conn_new(libevent_thread& thread, net::unique_fd fd, conn_states init_stat
     return &c;
   } catch (const std::exception& e) {
     srv.trace.problem(sfd, e.what());
+    give_back(srv, std::move(fd));
     return nullptr;
   }
 }
@@ -97,10 +109,7 @@ void conn_close(conn& c) noexcept {
     const std::scoped_lock hand_over(c.srv.conns_lock);
     closing = std::move(c.sfd);
   }
-  server& srv = c.srv;
-  closing.reset();  // first the descriptor, then the news: who hears it must find one
-  const std::scoped_lock hold(srv.conn_lock);
-  srv.allow_new_conns = true;
+  give_back(c.srv, std::move(closing));
 }
 
 std::string_view state_text(conn_states state) noexcept {
@@ -137,7 +146,7 @@ namespace {
     case conn_swallow: return to == conn_new_cmd;
     case conn_write: return to == conn_new_cmd || to == conn_swallow;
     case conn_mwrite: return to == conn_new_cmd;
-    case conn_closing: return to == conn_closed || to == conn_waiting;
+    case conn_closing: return to == conn_closed || to == conn_read;
     case conn_closed: return false;
   }
   return false;

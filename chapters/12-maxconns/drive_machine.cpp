@@ -27,11 +27,14 @@ namespace {
 bool would_block() noexcept { return errno == EAGAIN || errno == EWOULDBLOCK; }
 
 // -o maxconns_fast: say no at once instead of leaving the client in the kernel's queue. The kernel gives out the lowest
-// free number, so whoever gets the last one knows that all others are in use. 1.4.25 counts connections and guesses the
-// rest, too low, and so runs out before it refuses.
+// free number, so whoever gets the last one knows that all others are in use. (1.4.25 counts them itself, and too low.)
 step refuse_client(conn& c, int client) noexcept {
   constexpr std::string_view text = "ERROR Too many open connections\r\n";
   (void)!write(client, text.data(), text.size());  // the buffer of a new socket is empty: this cannot block
+  // To close with input unread is to reset, and many a client looks for an error before it reads. What comes only after
+  // the close is answered by a reset all the same: there is no descriptor to wait for it with.
+  std::array<char, data_buffer_size> request;
+  (void)!read(client, request.data(), request.size());
   c.srv.stats.rejected_conns.add();
   return go(conn_listening);
 }
@@ -42,12 +45,12 @@ step accept_conn(conn& c) noexcept {
   if (!client) {
     const int error = errno;
     if (!would_block()) c.srv.trace.problem(c.sfd.get(), "accept()", error);
-    if (error == EMFILE) accept_new_conns(c.srv, false);
+    // No descriptor left here, or in the whole machine, or no memory: the client is still in the queue.
+    if (error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM) accept_new_conns(c.srv, false);
     return {conn_listening, true};
   }
-  if (c.srv.settings.maxconns_fast && client.get() >= c.srv.settings.maxconns - 1)
-    return refuse_client(c, client.get());
-  if (c.transport == tcp_transport && !c.srv.settings.nagle) net::set_nodelay(client.get());
+  const settings& opts = c.srv.settings;
+  if (opts.maxconns_fast && client.get() >= opts.maxconns - 1) return refuse_client(c, client.get());
   c.srv.trace.opened(client.get());
   dispatch_conn_new(c.srv, std::move(client), conn_new_cmd, EV_READ | EV_PERSIST, data_buffer_size, c.transport);
   return go(conn_listening);
@@ -62,8 +65,7 @@ std::string_view cas_suffix(conn& c, const storage::item& it) {
   return {text.data(), static_cast<std::size_t>(end + 2 - text.data())};
 }
 
-// "get": the reply is a list of places. In the item, key, flags, length and value stand in the order in which they are
-// sent.
+// "get": the reply is a list of places. In the item, key, flags, length and value stand in the reply's order.
 step send_items_found(conn& c, bool with_cas) {
   begin_reply(c);
   c.suffixlist.clear();
@@ -151,9 +153,8 @@ step next_command(conn& c, int& nreqs) noexcept {
 // conn_parse_cmd: a command, if the buffer holds a whole one.
 step try_read_command(conn& c) {
   const std::string_view input = c.rbuf.unread();
-  // The first byte decides, once for a stream and anew for each datagram: no text command begins with 0x80.
-  const bool undecided = c.prot == binding_protocol::negotiating || c.transport == udp_transport;
-  if (undecided && c.srv.settings.protocol == binding_protocol::negotiating && !input.empty()) {
+  // The first byte decides: no text command begins with 0x80.
+  if (c.prot == binding_protocol::negotiating && !input.empty()) {
     const bool magic = static_cast<unsigned char>(input.front()) == protocol::binary_request_magic;
     c.prot = magic ? binding_protocol::binary : binding_protocol::ascii;
   }
@@ -204,12 +205,14 @@ step try_read_udp(conn& c) {
   if (byte(4) != 0 || byte(5) != 1) return out_string(c, "SERVER_ERROR multi-packet request not supported");
   c.rbuf.filled(static_cast<std::size_t>(res));
   c.rbuf.consume(udp_header_size);
+  c.prot = c.srv.settings.protocol;  // each datagram chooses anew, for they come from many clients
   return go(conn_parse_cmd);
 }
 
 // A value that is not whole in its datagram never will be.
 step no_rest_will_come(conn& c) {
   c.item.reset();
+  if (c.prot == binding_protocol::binary) return go(conn_new_cmd);  // as half a header: no line for who speaks packets
   return out_string(c, "SERVER_ERROR multi-packet request not supported");
 }
 
@@ -301,14 +304,16 @@ step transmit(conn& c) {
 }
 
 // conn_closing on a datagram socket: it is not only this client's, and stays.
-step forget_client(conn& c) noexcept {
+void forget_client(conn& c) noexcept {
   conn_cleanup(c);
-  return go(conn_waiting);
+  // Perhaps it is here because libevent would not arm it. If it will not even now, the other workers go on alone.
+  (void)update_event(c, EV_READ | EV_PERSIST);
+  conn_set_state(c, conn_read);
 }
 
 }  // namespace
 
-// On return the connection is armed, or closed.
+// On return the connection is armed, or closed, or a listener that is muted.
 void drive_machine(conn& c) {
   int nreqs = c.srv.settings.reqs_per_event;
   for (;;) {
@@ -323,10 +328,7 @@ void drive_machine(conn& c) {
       case conn_swallow: s = swallow_value(c); break;
       case conn_write: s = transmit(c); break;
       case conn_mwrite: s = transmit(c); break;
-      case conn_closing:
-        if (c.transport != udp_transport) return conn_close(c);
-        s = forget_client(c);
-        break;
+      case conn_closing: return c.transport == udp_transport ? forget_client(c) : conn_close(c);
       case conn_closed: std::abort();
     }
     conn_set_state(c, s.next);
@@ -342,7 +344,6 @@ void event_handler(evutil_socket_t, short, void* arg) noexcept {
   } catch (const std::bad_alloc&) {
     c.srv.trace.problem(c.sfd.get(), "out of memory");
     conn_set_state(c, conn_closing);
-    if (c.transport == udp_transport) return conn_set_state(c, forget_client(c).next);
-    conn_close(c);
+    c.transport == udp_transport ? forget_client(c) : conn_close(c);
   }
 }

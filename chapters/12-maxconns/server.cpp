@@ -93,6 +93,7 @@ void start_listening(server& srv, std::vector<listening_socket> sockets) {
   std::vector<int> descriptors;
   for (listening_socket& socket : sockets) {
     const int sfd = descriptors.emplace_back(socket.fd.get());
+    if (!srv.settings.nagle) net::set_nodelay(sfd);  // its clients inherit it
     srv.trace.listening(sfd);
     if (socket.transport == udp_transport) {
       listen_for_datagrams(srv, std::move(socket.fd));
@@ -139,6 +140,7 @@ bool process_stats(server& srv, std::string_view group, const storage::add_stat&
     thread_stats sum;
     threadlocal_stats_aggregate(srv, sum);
     sum.commands.add_stats(add);
+    // add_traffic_stats looks for these sums in srv.stats. Two workers may put them there at once: both are right.
     srv.stats.bytes_read.set(sum.bytes_read.value());
     srv.stats.bytes_written.set(sum.bytes_written.value());
     srv.stats.conn_yields.set(sum.conn_yields.value());
@@ -160,7 +162,6 @@ void accept_new_conns(server& srv, bool do_accept) noexcept {
 }
 
 void do_accept_new_conns(server& srv, bool do_accept) noexcept {
-  if (srv.stats.accepting_conns == do_accept) return;  // two listeners may run out in one turn of the loop
   for (conn* const listener : srv.listen_conn) {
     // Muting the event alone would leave the kernel finishing handshakes for clients whom nobody will accept. A backlog
     // of 0 does not refuse them: on Linux one more connects, and the rest repeat their SYN until there is room again.
@@ -181,7 +182,8 @@ void do_accept_new_conns(server& srv, bool do_accept) noexcept {
   srv.maxconns_entered = std::chrono::steady_clock::now();
   srv.allow_new_conns = false;
   // A connection may have been closed after accept4 failed and before the line above, and its "allow" is lost. If
-  // nobody else ever closed one, we would stay deaf. So ask once more whether there is a descriptor.
+  // nobody else ever closed one, we would stay deaf. So ask once more whether there is a descriptor. There is one, too,
+  // if it is the machine that has run out, and not we: no close of ours need end that, so the next look will try again.
   if (const net::unique_fd spare(fcntl(srv.listen_conn.front()->sfd.get(), F_DUPFD_CLOEXEC, 0)); spare) {
     srv.allow_new_conns = true;
   }

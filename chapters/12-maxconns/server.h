@@ -40,17 +40,17 @@ struct server {
 
   libevent_thread dispatcher_thread;  // the master: a base, and the listening connections
   std::vector<std::unique_ptr<libevent_thread>> threads;
-  // Whether the listeners are to be heard again. The master clears it when it has run out of descriptors; any thread
-  // that closes a connection sets it.
-  std::mutex conn_lock;
-  bool allow_new_conns = true;
-  std::vector<conn*> listen_conn;  // the listening connections, none of them a datagram socket
-  struct event maxconnsevent;      // looks every 10 ms at allow_new_conns
-  std::chrono::steady_clock::time_point maxconns_entered;
-
-  int last_thread = -1;  // which of them got the last client
+  int last_thread = -1;  // the worker that got the last client
   thread_registration registration;
   conn_queue cqi_freelist;
+
+  // Whether the listeners are to be heard again. The master clears it when accept4 finds no room for one more; any
+  // thread that closes a connection sets it.
+  std::mutex conn_lock;
+  bool allow_new_conns = true;
+  std::vector<conn*> listen_conn;                          // the listening connections, none of them a datagram socket
+  struct event maxconnsevent;                              // looks every 10 ms at allow_new_conns
+  std::chrono::steady_clock::time_point maxconns_entered;  // since when they are muted
 
   struct event clockevent;
   std::array<struct event, 4> signal_events;

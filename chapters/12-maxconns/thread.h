@@ -41,10 +41,11 @@ struct conn_queue {
 };
 
 void cq_push(conn_queue& queue, std::unique_ptr<conn_queue_item> item) noexcept;
+
 // The oldest item; nullptr if there is none.
 [[nodiscard]] std::unique_ptr<conn_queue_item> cq_pop(conn_queue& queue) noexcept;
 
-// Items are used again: a busy master would allocate in one thread what a worker frees in another. Throws
+// Items are used again: a busy master would allocate in one thread what a worker frees in another. The first throws
 // std::bad_alloc.
 [[nodiscard]] std::unique_ptr<conn_queue_item> cqi_new(conn_queue& freelist);
 void cqi_free(conn_queue& freelist, std::unique_ptr<conn_queue_item> item) noexcept;

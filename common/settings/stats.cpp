@@ -46,8 +46,8 @@ template <typename number>
 }  // namespace
 
 void stats::reset() noexcept {
-  for (statistic* n : {&total_conns, &rejected_conns, &listen_disabled_num, &time_in_listen_disabled_us, &malloc_fails,
-                       &bytes_read, &bytes_written, &conn_yields}) {
+  for (statistic* n : {&total_conns, &rejected_conns, &listen_disabled_num, &time_in_listen_disabled_us, &bytes_read,
+                       &bytes_written, &conn_yields}) {
     n->set(0);
   }
 }

@@ -32,7 +32,6 @@ struct stats {
   statistic rejected_conns;
   statistic listen_disabled_num;
   statistic time_in_listen_disabled_us;
-  statistic malloc_fails;  // a connection or its buffers could not be allocated
   statistic bytes_read;
   statistic bytes_written;
   statistic conn_yields;  // a connection gave way to others after -R requests

@@ -3,8 +3,9 @@
 
     differential.py PROGRAM [--seed N] [--commands N | --seconds N] [--oracle MEMCACHED]
 
-First the fixed conversations of conversations.txt, then random ones made from the seed. A random one that fails is
-shrunk to the few writes that still make the difference, and printed with the command that repeats it.
+First the differences that are meant: each must still be one, and the only one in its example. Then the fixed
+conversations of conversations.txt, then random ones made from the seed. A random one that fails is shrunk to the few
+writes that still make the difference, and printed with the command that repeats it.
 """
 import argparse
 import os
@@ -13,7 +14,7 @@ import re
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -30,33 +31,40 @@ DEADLINE = 5  # seconds for the answer to one write
 
 @dataclass(frozen=True)
 class Difference:
-    """Where Debian's 1.6.18 is not what we follow. `sent` is a pattern for the whole write, `ours` for our whole reply."""
+    """Where Debian's 1.6.18 is not what we follow. `sent` is a pattern for the whole write, `ours` for our whole reply.
+
+    `example` is a conversation that ends in such a write.
+    """
 
     sent: str
     ours: bytes
     reason: str
+    example: tuple[str, ...]
+    needs: frozenset[str] = frozenset()
 
 
 DIFFERENCES = [
     Difference(
-        r"set a 4294967296 .*",
-        rb"CLIENT_ERROR bad command line format\r\nERROR\r\n",
-        "flags have 32 bits; 1.6.18 takes more and drops the upper ones",
-    ),
-    Difference(
         r"(version|quit) .+",
         rb"ERROR\r\n",
         "1.4.25 takes no word after them, and memccapable holds every server that says it is older than 1.6 to that",
+        ("version foo bar",),
     ),
-    Difference(r"(slabs|lru_crawler) .+", rb"ERROR\r\n", "they steer threads that no chapter has"),
+    Difference(
+        r"(slabs|lru_crawler) .+", rb"ERROR\r\n", "they steer threads that no chapter has", ("lru_crawler disable",)
+    ),
     Difference(
         r"(append|prepend) a 0 0 100000.*",
         rb"SERVER_ERROR object too large for cache\r\n",
         "a value that has grown too large: we say why; up to 1.6.18 that is NOT_STORED",
+        ("set a 0 0 1000000|{1000000*x}", "append a 0 0 100000|{100000*y}"),
+        frozenset({"swallow"}),
     ),
-    Difference(r"cache_memlimit 64", rb"ERROR\r\n", "came after 1.4.25"),
-    Difference(r"ms a 1.x", rb"ERROR\r\nERROR\r\n", "the meta commands came with 1.5.15"),
-    Difference(r"(gats?|m[gdae]) .*|mn", rb"ERROR\r\n", "gat came with 1.5.3, the meta commands with 1.5.15"),
+    Difference(r"cache_memlimit 64", rb"ERROR\r\n", "came after 1.4.25", ("cache_memlimit 64",)),
+    Difference(r"ms a 1.x", rb"ERROR\r\nERROR\r\n", "the meta commands came with 1.5.15", ("ms a 1|x",)),
+    Difference(
+        r"(gats?|m[gdae]) .*|mn", rb"ERROR\r\n", "gat came with 1.5.3, the meta commands with 1.5.15", ("gat 0 a",)
+    ),
 ]
 
 
@@ -168,10 +176,14 @@ class Comparison:
     def __init__(self, ours: Server, theirs: Server):
         self._servers = (ours, theirs)
         self._markers = 0
-        self.used: set[Difference] = set()
 
-    def run(self, writes: list[str], cut: Callable[[str], list[float]] = lambda write: []) -> Mismatch | None:
-        """One conversation. None: no difference but those that are in the table."""
+    def run(
+        self,
+        writes: Sequence[str],
+        cut: Callable[[str], list[float]] = lambda write: [],
+        allowed: Sequence[Difference] = DIFFERENCES,
+    ) -> Mismatch | None:
+        """One conversation. None: no difference but those that are allowed."""
         peers = [Peer(server) for server in self._servers]
         try:
             for peer in peers:
@@ -180,7 +192,9 @@ class Comparison:
                 self._markers += 1
                 cuts = cut(write)
                 ours, theirs = (peer.say(write, b"marker %d" % self._markers, cuts) for peer in peers)
-                if ours != theirs and not self._is_meant(write, ours):
+                if ours != theirs and not any(
+                    re.fullmatch(meant.sent, write) and re.fullmatch(meant.ours, ours) for meant in allowed
+                ):
                     return Mismatch(at, ours, theirs)
                 if ours.endswith((b"<closed>", b"<silent>")) or theirs.endswith((b"<closed>", b"<silent>")):
                     break
@@ -188,13 +202,6 @@ class Comparison:
             for peer in peers:
                 peer.close()
         return None
-
-    def _is_meant(self, write: str, ours: bytes) -> bool:
-        for difference in DIFFERENCES:
-            if re.fullmatch(difference.sent, write) and re.fullmatch(difference.ours, ours):
-                self.used.add(difference)
-                return True
-        return False
 
 
 def shrink(parts: list[str], fails: Callable[[list[str]], bool]) -> list[str]:
@@ -322,11 +329,27 @@ def shown(data: bytes, limit: int = 300) -> str:
     return text if len(text) <= limit else f"{text[: limit // 2]} … {text[-limit // 2 :]} ({len(data)} bytes)"
 
 
-def report(title: str, writes: list[str], mismatch: Mismatch, program: str) -> None:
+def report(title: str, writes: Sequence[str], mismatch: Mismatch, program: str) -> None:
     print(f"{title}: a difference at write {mismatch.at + 1}")
     for write in writes[: mismatch.at + 1]:
         print(f"    {write[:300]}")
     print(f"  {Path(program).name}: {shown(mismatch.ours)}\n  memcached: {shown(mismatch.theirs)}")
+
+
+def still_meant(comparison: Comparison, program: str) -> Iterator[bool]:
+    """Without its entry in the table an example must show the difference, with all entries none."""
+    can = capabilities(program)
+    for difference in DIFFERENCES:
+        if difference.needs <= can:
+            others = [other for other in DIFFERENCES if other is not difference]
+            title = f"the example of the difference {difference.sent!r} ({difference.reason})"
+            needed = comparison.run(difference.example, allowed=others) is not None
+            if not needed:
+                print(f"{title}: there is none any more, or another entry has it; strike it out")
+            mismatch = comparison.run(difference.example)
+            if mismatch:
+                report(title, difference.example, mismatch, program)
+            yield needed and not mismatch
 
 
 def fixed(comparison: Comparison, program: str) -> Iterator[bool]:
@@ -380,6 +403,7 @@ def main() -> int:
     with Server(options.program) as ours, Server(options.oracle, *ORACLE_FLAGS) as theirs:
         comparison = Comparison(ours, theirs)
         results = [
+            *still_meant(comparison, options.program),
             *fixed(comparison, options.program),
             *randomised(comparison, options.program, options.seed, options.commands, options.seconds),
         ]

@@ -1,5 +1,5 @@
-// Fuzz target: a chapter's server, and one client that sends, listens, and leaves as the fuzzer likes. Built once for
-// each chapter, with its sources.
+// Fuzz target: a chapter's server, and a client that sends, listens, and leaves as the fuzzer likes; then another one,
+// in its place. Built once for each chapter, with its sources.
 #include <event2/event.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -24,6 +24,8 @@
 #include "common/trace/tracer.h"
 #include "server.h"
 #include "tests/fuzz/conversation.h"
+#include "tests/fuzz/lines.h"
+#include "tests/fuzz/packets.h"
 
 // Instead of the C library's: a server asks for the time when it likes.
 extern "C" std::time_t time(std::time_t* when) noexcept {
@@ -46,7 +48,6 @@ settings small_items() {
   opts.item_size_max = fuzz::item_size_max;
   opts.num_threads = 1;
   opts.hashpower_init = 11;
-  opts.protocol = binding_protocol::ascii;  // the model knows no other
   return opts;
 }
 
@@ -79,6 +80,12 @@ constexpr states first_state() {
   } else {
     return states::conn_read;
   }
+}
+
+// A binary request is read in parts; a chapter whose connections remember which part it is speaks both protocols.
+template <typename connection_type>
+constexpr bool speaks_packets() {
+  return requires(connection_type & c) { c.substate; };
 }
 
 template <typename worker_type>
@@ -118,15 +125,21 @@ socket_pair make_pair() {
   return {net::unique_fd(fds[0]), net::unique_fd(fds[1])};
 }
 
-// A server and its only client, in one thread.
+// A server and its only client, in one thread. Clients come one after the other.
 class connection : public fuzz::subject {
  public:
   connection() : opts_(small_items()), srv_(std::make_unique<server>(opts_)) {
     srv_->store.set_time(fuzz::now);
     srv_->trace.add(std::make_unique<listener>(events_));
     worker_of(*srv_).env.set_verbosity = {};
+  }
+
+  // A client comes, when there is none.
+  void admit() {
     auto [served, client] = make_pair();
     client_ = std::move(client);
+    hung_up_ = false;
+    replies_.clear();
     if (open_connection(worker_of(*srv_), std::move(served)) == nullptr) {
       fuzz::fail("no connection");
     }
@@ -150,22 +163,19 @@ class connection : public fuzz::subject {
 
   bool has_hung_up() const override { return hung_up_; }
 
-  void end(script::ending how, const fuzz::model& m) {
-    switch (how) {
-      case script::ending::server_ends: return srv_.reset();
-      case script::ending::no_more:
-        shutdown(client_.get(), SHUT_WR);
-        (void)hear();
-        if (!hung_up_) fuzz::fail("the client will send no more, but the server keeps the connection");
-        break;
-      case script::ending::polite:
-      case script::ending::abrupt: break;
+  // The client goes.
+  void leave(script::ending how) {
+    if (how == script::ending::no_more) {
+      shutdown(client_.get(), SHUT_WR);
+      (void)hear();
+      if (!hung_up_) fuzz::fail("the client will send no more, but the server keeps the connection");
     }
     client_.reset();
     run();
     if (srv_->stats.curr_conns.value() != 0) fuzz::fail("the client is gone, but the server keeps the connection");
-    fuzz::check_memory(srv_->store, m);
   }
+
+  [[nodiscard]] storage::store& store() noexcept { return srv_->store; }
 
  private:
   // Until the server has nothing more to do. False: it had nothing at all.
@@ -195,8 +205,8 @@ class connection : public fuzz::subject {
 
   std::size_t events_ = 0;  // that the trace has told
   settings opts_;           // the server refers to it
+  net::unique_fd client_;   // is still open if the server ends first
   std::unique_ptr<server> srv_;
-  net::unique_fd client_;
   std::string replies_;
   bool hung_up_ = false;
 };
@@ -214,19 +224,41 @@ std::ptrdiff_t open_descriptors() {
   return std::distance(std::filesystem::directory_iterator("/dev/fd"), std::filesystem::directory_iterator());
 }
 
+std::unique_ptr<fuzz::model> make_model(bool of_packets, fuzz::contents& stored) {
+  if (of_packets) return std::make_unique<fuzz::packets>(stored);
+  return std::make_unique<fuzz::lines>(stored);
+}
+
+// The first client does as the script says. The second speaks the other protocol, where there are two, asks for what
+// the first has stored, and where connections are used again, it gets that of the first. If nobody can know what was
+// stored, it only asks whether the server is there.
+void play(const script& s) {
+  constexpr bool both = speaks_packets<conn>();
+  const bool packets_first = both && s.begins_a_packet();
+  connection c;
+  fuzz::contents stored;
+
+  c.admit();
+  const auto first = make_model(packets_first, stored);
+  fuzz::converse(c, *first, s);
+  if (s.how() == script::ending::server_ends) return;
+  c.leave(s.how());
+
+  fuzz::contents unknown;
+  c.admit();
+  const auto second = make_model(both && !packets_first, s.is_polite() && first->certain() ? stored : unknown);
+  fuzz::ask_for_everything(c, *second);
+  c.leave(script::ending::polite);
+  fuzz::check_memory(c.store(), stored);
+}
+
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   if (size < script::plan_size) return 0;
   prepare_process();
   const std::ptrdiff_t before = open_descriptors();
-  {
-    const script s({data, size});
-    fuzz::model m;
-    connection c;
-    fuzz::converse(c, m, s);
-    c.end(s.how(), m);
-  }
+  play(script({data, size}));
   if (open_descriptors() != before) fuzz::fail("the server left a descriptor open");
   return 0;
 }

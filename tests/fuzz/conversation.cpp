@@ -29,10 +29,7 @@ void take_leave(subject& server, model& m) {
     say(server, m, *rest);
     listen(server, m);
   }
-  if (m.over()) return;
-  say(server, m, m.inventory() + "version\r\n");
-  listen(server, m);
-  m.check_at_rest();
+  if (!m.over()) ask_for_everything(server, m);
 }
 
 }  // namespace
@@ -58,9 +55,15 @@ void converse(subject& server, model& m, script s) {
   take_leave(server, m);
 }
 
-void check_memory(storage::store& store, const model& m) {
+void ask_for_everything(subject& server, model& m) {
+  say(server, m, m.last_question());
+  listen(server, m);
+  m.check_at_rest();
+}
+
+void check_memory(storage::store& store, const contents& stored) {
   unsigned slab_class = 0;
-  for (const std::string& key : m.keys()) std::ignore = store.remove(key, 0, slab_class);
+  for (const std::string& key : stored.keys()) std::ignore = store.remove(key, 0, slab_class);
 
   std::size_t used_chunks = 0;
   const storage::add_stat sum_up = [&](std::string_view name, std::string_view value) {

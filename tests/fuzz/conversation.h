@@ -41,6 +41,8 @@ class script {
 
   [[nodiscard]] ending how() const noexcept { return static_cast<ending>(input_[0] & 3); }
   [[nodiscard]] bool is_polite() const noexcept { return how() == ending::polite || how() == ending::no_more; }
+  // What the first byte says to a server that speaks both protocols.
+  [[nodiscard]] bool begins_a_packet() const noexcept { return text().starts_with('\x80'); }
 
   // What is sent at once, and whether the client reads the replies before it goes on. The other bytes of the plan, over
   // and over: how many bytes (0: all that are left), and in the top bit, not to read.
@@ -62,12 +64,15 @@ class script {
 };
 
 // Plays the script, up to where its ending begins. Ends the process with a report when the server errs. A polite client
-// asks for every item at last, and for the version: the answer must be there and nothing else, whatever came before.
+// asks at last for everything, as ask_for_everything() does, whatever came before.
 void converse(subject& server, model& m, script s);
 
-// To be asked when no connection is left. Removes what the client may have stored, and ends the process with a report
+// Between two requests: every item must be there, and an answer that can be the last one's only, and nothing else.
+void ask_for_everything(subject& server, model& m);
+
+// To be asked when no connection is left. Removes what the clients may have stored, and ends the process with a report
 // if a chunk is in use then: somebody has kept a reference.
-void check_memory(storage::store& store, const model& m);
+void check_memory(storage::store& store, const contents& stored);
 
 // Ends the process with a report.
 [[noreturn]] void fail(std::string_view what);

@@ -12,6 +12,7 @@
 
 #include "common/storage/store.h"
 #include "tests/fuzz/conversation.h"
+#include "tests/fuzz/lines.h"
 
 namespace {
 
@@ -133,11 +134,12 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   if (size < fuzz::script::plan_size) return 0;
   storage::store store(small_items());
   store.set_time(fuzz::now);
-  fuzz::model m;
+  fuzz::contents stored;
+  fuzz::lines m(stored);
   {
     session s(store);
     fuzz::converse(s, m, fuzz::script({data, size}));
   }
-  fuzz::check_memory(store, m);
+  fuzz::check_memory(store, stored);
   return 0;
 }

@@ -1,18 +1,29 @@
 // maxconns: out of descriptors (-c). With -o maxconns_fast the one too many is told so; without it, it waits until
 // another one leaves.
+#include <arpa/inet.h>
 #include <doctest/doctest.h>
+#include <netinet/in.h>
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
 
 #include <algorithm>
+#include <array>
+#include <cerrno>
 #include <chrono>
+#include <cstdint>
+#include <filesystem>
 #include <fstream>
 #include <future>
 #include <stdexcept>
 #include <string>
 #include <string_view>
+#include <system_error>
 #include <vector>
 
+#include "common/net/unique_fd.h"
 #include "tests/contract/harness/client.h"
 #include "tests/contract/harness/printable.h"
 #include "tests/contract/harness/server_process.h"
@@ -91,6 +102,45 @@ void see_served(std::vector<client>& queue) {
   }
 }
 
+// A connection that tells a reset from the end of the stream, which a `client` does not. Owns: the socket.
+class bare_client {
+ public:
+  explicit bare_client(int port) : socket_{::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)} {
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_port = htons(static_cast<std::uint16_t>(port));
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    if (::connect(socket_.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
+      throw std::system_error(errno, std::generic_category(), "connect");
+    }
+  }
+
+  void send(std::string_view bytes) {
+    if (::send(socket_.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL) < 0) {
+      throw std::system_error(errno, std::generic_category(), "send");
+    }
+  }
+
+  // All until the server closes. Throws std::system_error when that is by a reset.
+  [[nodiscard]] std::string receive_rest() {
+    std::string all;
+    for (;;) {
+      pollfd awaited{socket_.get(), POLLIN, 0};
+      if (::poll(&awaited, 1, static_cast<int>(under_test().deadline.count())) != 1) {
+        throw deadline_passed("the server has not closed the connection within the deadline");
+      }
+      std::array<char, 4096> bytes;
+      const ssize_t n = ::recv(socket_.get(), bytes.data(), bytes.size(), 0);
+      if (n < 0) throw std::system_error(errno, std::generic_category(), "after " + printable(all));
+      if (n == 0) return all;
+      all.append(bytes.data(), static_cast<std::size_t>(n));
+    }
+  }
+
+ private:
+  net::unique_fd socket_;
+};
+
 }  // namespace
 
 TEST_SUITE("maxconns") {
@@ -122,6 +172,19 @@ TEST_SUITE("maxconns") {
     crowd.pop_back();
     client next{server};
     CHECK(next.ask("version").starts_with("VERSION "));
+  }
+
+  // The server is stopped while they ask, so that it finds their requests when it comes to refuse them.
+  TEST_CASE("maxconns_fast: who has asked already reads the line and the end of the stream, and meets no reset") {
+    const server_process server{{"-c", limit, "-o", "maxconns_fast"}};
+    std::vector<client> crowd;
+    while (crowd.emplace_back(server).ask("version") != too_many) REQUIRE(crowd.size() < 60);
+
+    server.signal(SIGSTOP);
+    std::vector<bare_client> refused;
+    for (int i = 0; i < 20; ++i) refused.emplace_back(server.port()).send("version\r\n");
+    server.signal(SIGCONT);
+    for (bare_client& one : refused) CHECK(one.receive_rest() == too_many);
   }
 
   TEST_CASE("a client for whom there is no descriptor waits until another one leaves") {
@@ -211,6 +274,39 @@ TEST_SUITE("maxconns") {
       for (const int port : ports) REQUIRE(client{port}.ask("version").starts_with("VERSION "));
       CHECK(statistics{watcher}.number("total_connections") - before.number("total_connections") == 2 * each + 2);
     }
+  }
+
+  // With more descriptors than it was started with, a server has no connections for the last clients: its workers turn
+  // them away. They rest until the master has run out, so that nobody but those who are turned away makes room.
+  TEST_CASE("who is turned away by a worker makes room, too") {
+    if (under_test().sanitized) return;  // UBSan looks at an exception through a pipe, for which there is no room here
+    constexpr rlim_t more = 80;
+    const server_process server{{"-c", limit}};
+    client watcher{server};
+    REQUIRE(watcher.ask("version").starts_with("VERSION "));
+    rlimit descriptors{};
+    REQUIRE(::prlimit(server.pid(), RLIMIT_NOFILE, nullptr, &descriptors) == 0);
+    descriptors.rlim_cur = more;
+    REQUIRE(::prlimit(server.pid(), RLIMIT_NOFILE, &descriptors, nullptr) == 0);
+
+    server.signal(SIGUSR1);
+    const std::string last = "/proc/" + std::to_string(server.pid()) + "/fd/" + std::to_string(more - 1);
+    std::vector<client> crowd;
+    while (!std::filesystem::exists(last)) {
+      const std::size_t taken = server.open_fds();
+      crowd.emplace_back(server);
+      const auto end = std::chrono::steady_clock::now() + under_test().deadline;
+      while (server.open_fds() == taken) {
+        REQUIRE(std::chrono::steady_clock::now() < end);
+        ::sched_yield();
+      }
+    }
+    server.signal(SIGUSR2);
+    wait_until(watcher, "listen_disabled_num 1",
+               [](const statistics& st) { return st.number("listen_disabled_num") > 0; });
+    wait_until_accepting(watcher, 1);
+    CHECK(crowd.front().ask("version").starts_with("VERSION "));
+    CHECK(crowd.back().receive_rest() == "");
   }
 
   TEST_CASE("stats conns: address, state and idle time of every connection") {

@@ -1,0 +1,163 @@
+// Fuzz target: the binary protocol over a real store, without sockets or events.
+#include "common/protocol/binary.h"
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "common/storage/store.h"
+#include "tests/fuzz/conversation.h"
+#include "tests/fuzz/packets.h"
+
+namespace {
+
+storage::options small_items() {
+  storage::options opts;
+  opts.item_size_max = fuzz::item_size_max;
+  opts.hash_power = 1;  // it grows soon
+  return opts;
+}
+
+// The machine of a chapter without its sockets.
+class session : public fuzz::subject {
+ public:
+  explicit session(storage::store& store)
+      : env_{store, commands_, true, {}, [](std::string_view group, const storage::add_stat& add) {
+               add("group", group);
+               return group.empty() || group == "settings";
+             }} {}
+
+  void send(std::string_view bytes) override {
+    input_ += bytes;
+    while (!hung_up_ && step()) continue;
+  }
+
+  std::string hear() override { return std::exchange(replies_, {}); }
+  bool has_hung_up() const override { return hung_up_; }
+
+ private:
+  // False: what is left of the input is not enough for another step.
+  bool step() {
+    if (swallow_ > 0) return swallow();
+    if (item_) return read_value();
+    if (header_) return read_extras_and_key();
+    return read_header();
+  }
+
+  bool swallow() {
+    const std::size_t n = std::min(swallow_, input_.size());
+    input_.erase(0, n);
+    swallow_ -= n;
+    return n > 0;
+  }
+
+  bool read_header() {
+    const auto bytes = take(protocol::binary_header_size);
+    if (!bytes) return false;
+    header_ = protocol::decode_binary_header(std::span(*bytes).first<protocol::binary_header_size>());
+    if (!header_) {
+      hung_up_ = true;
+    } else if (!protocol::check_binary_request(*header_, out_)) {
+      act(header_->bodylen);
+    }
+    return true;
+  }
+
+  bool read_extras_and_key() {
+    if (header_->extras_and_key_size() > protocol::max_extras_and_key_size)
+      fuzz::fail("more extras and key than allowed");
+    const auto bytes = take(header_->extras_and_key_size());
+    if (!bytes) return false;
+    protocol::process_binary_request(env_, *header_, {bytes->data(), bytes->size()}, out_);
+    act(header_->value_size());
+    return true;
+  }
+
+  bool read_value() {
+    const std::span<char> room = item_->data().first(std::as_const(*item_).value().size());
+    const auto bytes = take(room.size());
+    if (!bytes) return false;
+    std::ranges::copy(*bytes, room.begin());
+    protocol::complete_binary_value(env_, *header_, std::move(item_), mode_, cas_, out_);
+    act(0);
+    return true;
+  }
+
+  // Exactly as much memory as it needs: whoever reads beyond is caught.
+  std::optional<std::vector<char>> take(std::size_t n) {
+    if (input_.size() < n) return std::nullopt;
+    std::vector<char> bytes(input_.begin(), input_.begin() + static_cast<std::ptrdiff_t>(n));
+    input_.erase(0, n);
+    return bytes;
+  }
+
+  // `left` bytes of the request have not been read: this is what must be wanted.
+  void act(std::size_t left) {
+    using enum protocol::binary_outcome::kind;
+    std::size_t wanted = 0;
+    switch (out_.what) {
+      case reply: replies_ += out_.packet; break;
+      case reply_text: replies_ += out_.text; break;
+      case send_item:
+        replies_ += out_.packet;
+        if (out_.with_key) replies_ += out_.item->key();
+        replies_ += std::as_const(*out_.item).value();
+        break;
+      case read_value:
+        item_ = std::move(out_.item);
+        mode_ = out_.mode;
+        cas_ = out_.cas;
+        wanted = std::as_const(*item_).value().size();
+        break;
+      case swallow:
+        replies_ += out_.packet;
+        wanted = swallow_ = out_.swallow_bytes;
+        break;
+      case nothing: break;
+      case hang_up:
+        replies_ += out_.packet;
+        hung_up_ = true;
+        return;
+    }
+    if (wanted != left) {
+      fuzz::fail("the request wants " + std::to_string(wanted) + " bytes more, but has " + std::to_string(left));
+    }
+    if (out_.item && out_.what != send_item) fuzz::fail("an item is left over");
+    if (!item_) header_.reset();
+  }
+
+  protocol::command_stats commands_;
+  protocol::environment env_;
+  protocol::binary_outcome out_;
+  std::string input_;
+  std::string replies_;
+  bool hung_up_ = false;
+
+  std::optional<protocol::binary_request_header> header_;  // of a request that has begun
+  storage::item_ref item_;                                 // waits for its value
+  storage::store_mode mode_{};
+  std::uint64_t cas_ = 0;
+  std::size_t swallow_ = 0;
+};
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  if (size < fuzz::script::plan_size) return 0;
+  storage::store store(small_items());
+  store.set_time(fuzz::now);
+  fuzz::contents stored;
+  fuzz::packets m(stored);
+  {
+    session s(store);
+    fuzz::converse(s, m, fuzz::script({data, size}));
+  }
+  fuzz::check_memory(store, stored);
+  return 0;
+}
