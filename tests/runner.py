@@ -328,12 +328,14 @@ class Runner:
         if "build" not in self.score and not self.build("build", targets=(str(CONTRACT),)):
             return
         table = chapters.read_table()
-        self._sanitize_with("asan", "address,undefined", table, ABOUT_CONNECTIONS)
-        # A chapter with one thread has nothing that TSan could find.
+        self._sanitize_with("asan", "address,undefined", table, ABOUT_CONNECTIONS, ("unit", "unit-threads"))
+        # What has one thread has nothing that TSan could find.
         threaded = [c for c in table if c.capabilities & {"threads", "pools"}]
-        self._sanitize_with("tsan", "thread", threaded, ABOUT_THREADS)
+        self._sanitize_with("tsan", "thread", threaded, ABOUT_THREADS, ("unit-threads",))
 
-    def _sanitize_with(self, name: str, sanitizer: str, concerned: list[chapters.Chapter], brief: tuple[str, ...]) -> None:
+    def _sanitize_with(
+        self, name: str, sanitizer: str, concerned: list[chapters.Chapter], brief: tuple[str, ...], units: tuple[str, ...]
+    ) -> None:
         """`brief`: the suites for chapters that live on in another one, which is tested whole. With --long all are."""
         table = chapters.read_table()
         parents = set() if self._long or self._wanted else {c.parent for c in table}
@@ -357,7 +359,7 @@ class Runner:
                 suites = (f"--test-suite={','.join(brief)}",) if about.name in parents else ()
                 tests.append(replace(test, command=(str(TOP / "build" / CONTRACT), *test.command[1:], *suites)))
         if not self._wanted:
-            tests = self.tests_in(directory, "unit", 5, SANITIZER_OPTIONS) + tests
+            tests = [t for t in self.tests_in(directory, "unit", 5, SANITIZER_OPTIONS) if t.name in units] + tests
         tests = [replace(t, command=(*prefix, *t.command)) for t in tests]
         targets = sorted({program for test in tests for program in test.programs(directory)})
         if tests and self.build(f"build-{name}", options, compiler, tuple(targets)):

@@ -44,13 +44,13 @@ void core_error(context& ctx, conn& c) noexcept {
 // What this turn has left to send. Sending makes room, and a client that was held back for lack of it goes on: so the
 // list may grow while we walk along it.
 void core_flush(context& ctx) noexcept {
-  for (std::size_t i = 0; i < ctx.unsent.size(); ++i) {
-    conn& c = *ctx.unsent[i];
+  while (ctx.unsent != nullptr) {
+    conn& c = *ctx.unsent;
+    ctx.unsent = std::exchange(c.next_unsent, nullptr);
     c.unsent = false;
     if (!c.sd || c.connecting) continue;
     if (core_send(ctx, c) != NC_OK || c.done) core_close(ctx, c);
   }
-  ctx.unsent.clear();
 }
 
 }  // namespace
@@ -88,10 +88,11 @@ void core_core(conn& c, std::uint32_t events) noexcept {
   if ((events & EVENT_WRITE) != 0 && (core_send(ctx, c) != NC_OK || c.done)) return core_close(ctx, c);
 }
 
-void core_unsent(context& ctx, conn& c) {
+void core_unsent(context& ctx, conn& c) noexcept {
   if (c.unsent) return;
-  ctx.unsent.push_back(&c);
   c.unsent = true;
+  (ctx.unsent == nullptr ? ctx.unsent : ctx.last_unsent->next_unsent) = &c;
+  ctx.last_unsent = &c;
 }
 
 void core_close(context& ctx, conn& c) noexcept {

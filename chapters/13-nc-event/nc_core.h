@@ -28,9 +28,10 @@ struct context {
   bool stop = false;
 
   server_pool pool;
-  conn_owner own;             // the listeners, and who hears signals
-  std::vector<conn*> unsent;  // have something to send since this turn of the loop
-  conn_list closed;           // are closed since this turn
+  conn_owner own;               // the listeners, and who hears signals
+  conn* unsent = nullptr;       // have something to send since this turn of the loop: the first of them
+  conn* last_unsent = nullptr;  // and the last; conn::next_unsent leads from one to the next
+  conn_list closed;             // are closed since this turn
 };
 
 // Watches these sockets, and listens for signals. Tells a harness where, if the environment asks for it. Throws
@@ -46,7 +47,7 @@ void core_core(conn& c, std::uint32_t events) noexcept;
 
 // Remembers that the connection has something to send. It is sent at the end of the turn, together with whatever else
 // the turn brings for it: many requests for a server leave in one writev.
-void core_unsent(context& ctx, conn& c);
+void core_unsent(context& ctx, conn& c) noexcept;
 
 // Ends a connection.
 void core_close(context& ctx, conn& c) noexcept;

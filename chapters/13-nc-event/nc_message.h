@@ -36,10 +36,9 @@ struct msg {
   conn* owner;  // the client that waits for the response; nullptr: it is gone
   protocol::request_kind kind = protocol::request_kind::general;
   bool noreply = false;
-  std::string_view
-      refusal;        // not empty: the proxy's own reply. It is whole with its line; vlen bytes are to be skipped
-  msg_ref peer;       // the response
-  bool done = false;  // there is one, or never will be
+  // Not empty: the proxy's own reply. The request is whole with its line; vlen bytes after it are to be skipped.
+  std::string_view refusal;
+  msg_ref peer;  // the response; nullptr: there is none yet
 };
 
 enum class [[nodiscard]] msg_parse_result{
@@ -62,11 +61,14 @@ rstatus_t msg_send(context& ctx, conn& c);
 // Requests come from clients …
 msg* req_recv_next(context& ctx, conn& c);
 void req_recv_done(context& ctx, conn& c);
-rstatus_t req_resume(context& ctx, conn& c);  // goes on with a client that was held back, if it has taken enough
-void req_relieve(context& ctx,
-                 server_pool& pool);  // a server has caught up, or is gone: so may those go on that it held back
 void req_client_enqueue_omsgq(conn& c, msg_ref request);
 void req_client_dequeue_omsgq(conn& c);
+
+// Goes on with a client that was held back, if it has taken enough.
+rstatus_t req_resume(context& ctx, conn& c);
+
+// A server has caught up, or is gone: so may those go on that it held back.
+void req_relieve(context& ctx, server_pool& pool) noexcept;
 
 // … and go to the server.
 msg* req_send_next(context& ctx, conn& s);
@@ -85,7 +87,7 @@ msg* rsp_send_next(context& ctx, conn& c);
 void rsp_send_done(context& ctx, conn& c);
 
 // The request has its response: if it is its client's turn, the client has something to send.
-void req_answered(context& ctx, msg& request, msg_ref response);
+void req_answered(context& ctx, msg& request, msg_ref response) noexcept;
 
 // It will never have one: its client hears "SERVER_ERROR Connection refused", or whatever `err` (errno) means.
-void req_failed(context& ctx, msg& request, int err);
+void req_failed(context& ctx, msg& request, int err) noexcept;

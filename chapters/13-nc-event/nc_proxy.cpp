@@ -18,7 +18,7 @@ void proxy_ref(conn& p, conn_owner& owner) {
 
 void proxy_unref(context& ctx, conn& p) { conn_move(p, ctx.closed); }
 
-void proxy_close(context& ctx, conn& p) { conn_put(ctx, p); }
+void proxy_close(context& ctx, conn& p) noexcept { conn_put(ctx, p); }
 
 void proxy_listen(context& ctx, net::unique_fd socket) {
   conn& p = conn_get_proxy(ctx.own);

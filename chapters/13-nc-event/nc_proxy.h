@@ -8,7 +8,7 @@
 void proxy_listen(context& ctx, net::unique_fd socket);
 
 rstatus_t proxy_recv(context& ctx, conn& p);
-void proxy_close(context& ctx, conn& p);
+void proxy_close(context& ctx, conn& p) noexcept;
 void proxy_ref(conn& p, conn_owner& owner);
 void proxy_unref(context& ctx, conn& p);
 

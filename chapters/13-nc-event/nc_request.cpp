@@ -1,5 +1,6 @@
 // Requests: from a client to the server.
 #include <algorithm>
+#include <cassert>
 #include <cerrno>
 #include <utility>
 
@@ -76,6 +77,7 @@ void req_client_enqueue_omsgq(conn& c, msg_ref request) { c.omsg_q.push_back(std
 void req_client_dequeue_omsgq(conn& c) {
   c.owed_bytes -= c.omsg_q.front()->peer->mhdr.size();
   c.omsg_q.pop_front();
+  assert(!c.omsg_q.empty() || c.owed_bytes == 0);
 }
 
 rstatus_t req_resume(context& ctx, conn& c) {
@@ -86,7 +88,7 @@ rstatus_t req_resume(context& ctx, conn& c) {
   return c.recv(ctx, c);
 }
 
-void req_relieve(context& ctx, server_pool& pool) {
+void req_relieve(context& ctx, server_pool& pool) noexcept {
   for (conn& c : pool.conns) {
     if (c.held_back) core_unsent(ctx, c);  // core_flush goes on with it
   }
@@ -98,17 +100,17 @@ msg* req_send_next(context& ctx, conn& s) {
   return *s.smsg == s.imsg_q.end() ? nullptr : (*s.smsg)->get();
 }
 
+// Into the next queue before it leaves this one: should there be no memory for that, it is not lost.
 void req_send_done(context& ctx, conn& s) {
-  const msg_ref request = s.imsg_q.front();
   const bool behind = s.queued_bytes > most_queued_bytes / 2;
+  if (!s.imsg_q.front()->noreply) s.enqueue_outq(s, s.imsg_q.front());
   s.dequeue_inq(s);
   if (behind && s.queued_bytes <= most_queued_bytes / 2) req_relieve(ctx, static_cast<server*>(s.owner)->pool);
-  if (!request->noreply) s.enqueue_outq(s, request);
 }
 
 void req_server_enqueue_imsgq(conn& s, msg_ref request) {
-  s.queued_bytes += request->mhdr.size();
   s.imsg_q.push_back(std::move(request));
+  s.queued_bytes += s.imsg_q.back()->mhdr.size();
 }
 
 void req_server_dequeue_imsgq(conn& s) {

@@ -1,6 +1,7 @@
 // Responses: from the server to a client.
 #include <cerrno>
 #include <cstring>
+#include <new>
 #include <string>
 #include <utility>
 
@@ -45,8 +46,18 @@ void rsp_recv_done(context& ctx, conn& s) {
   req_answered(ctx, *request, std::move(response));
 }
 
-void req_answered(context& ctx, msg& request, msg_ref response) {
-  request.done = true;
+namespace {
+
+// For want of memory it will miss a response, and would take the next one for it: it is closed at the end of the turn.
+void hang_up(context& ctx, conn& c) noexcept {
+  c.err = ENOMEM;
+  c.done = true;
+  core_unsent(ctx, c);
+}
+
+}  // namespace
+
+void req_answered(context& ctx, msg& request, msg_ref response) noexcept {
   conn* const c = request.owner;
   if (c == nullptr) return;
   c->owed_bytes += response->mhdr.size();
@@ -54,11 +65,13 @@ void req_answered(context& ctx, msg& request, msg_ref response) {
   if (c->omsg_q.front().get() == &request) core_unsent(ctx, *c);
 }
 
-void req_failed(context& ctx, msg& request, int err) {
+void req_failed(context& ctx, msg& request, int err) noexcept try {
   if (request.noreply) return;
   msg_ref response = std::make_shared<msg>(false, nullptr);
   response->mhdr.append_copy("SERVER_ERROR " + std::string(strerrordesc_np(err)) + "\r\n");
   req_answered(ctx, request, std::move(response));
+} catch (const std::bad_alloc&) {
+  if (request.owner != nullptr) hang_up(ctx, *request.owner);
 }
 
 msg* rsp_send_next(context&, conn& c) {
@@ -68,8 +81,7 @@ msg* rsp_send_next(context&, conn& c) {
     if (c.eof && c.omsg_q.empty()) c.done = true;
     return nullptr;
   }
-  const msg& request = ***c.smsg;
-  return request.done ? request.peer.get() : nullptr;
+  return (**c.smsg)->peer.get();
 }
 
 void rsp_send_done(context& ctx, conn& c) {

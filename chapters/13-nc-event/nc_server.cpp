@@ -28,9 +28,8 @@ bool server_connect(context& ctx, server& srv, conn& s) {
   if (!s.sd) return false;
   net::set_nodelay(s.sd.get());  // requests go out at once; those of a turn go together
   if (!event_add_conn(ctx.evb, s)) return false;
-  if (connect(s.sd.get(), reinterpret_cast<const sockaddr*>(&srv.addr.storage), srv.addr.length) == 0) return true;
-  s.connecting = true;
-  return errno == EINPROGRESS;
+  s.connecting = connect(s.sd.get(), reinterpret_cast<const sockaddr*>(&srv.addr.storage), srv.addr.length) != 0;
+  return !s.connecting || errno == EINPROGRESS;
 }
 
 }  // namespace
@@ -47,7 +46,7 @@ conn* server_conn(context& ctx, server& srv) {
 
 void server_connected(context&, conn& s) { s.connecting = false; }
 
-void server_close(context& ctx, conn& s) {
+void server_close(context& ctx, conn& s) noexcept {
   // An end in the middle of what was promised.
   if (s.err == 0) s.err = ECONNRESET;
   conn_put(ctx, s);

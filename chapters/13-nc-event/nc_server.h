@@ -30,7 +30,7 @@ struct server_pool : conn_owner {
 void server_connected(context& ctx, conn& s);
 
 // Nobody will answer what was on its way: each client that waits hears so. Theirs remain open.
-void server_close(context& ctx, conn& s);
+void server_close(context& ctx, conn& s) noexcept;
 [[nodiscard]] bool server_active(const conn& s);
 void server_ref(conn& s, conn_owner& owner);
 void server_unref(context& ctx, conn& s);

@@ -19,7 +19,7 @@ bool client_active(const conn& c) { return !c.omsg_q.empty(); }
 
 // Its requests may be with a server, and their replies must be read all the same, or the next client would get them.
 // The server's queues hold the requests; nobody waits for them any more.
-void client_close(context& ctx, conn& c) {
+void client_close(context& ctx, conn& c) noexcept {
   ctx.stats.add(static_cast<server_pool*>(c.owner)->index,
                 c.err == 0 ? stats_pool_field::client_eof : stats_pool_field::client_err);
   for (const msg_ref& request : c.omsg_q) request->owner = nullptr;

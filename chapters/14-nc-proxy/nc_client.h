@@ -3,7 +3,7 @@
 
 #include "nc_connection.h"
 
-void client_close(context& ctx, conn& c);
+void client_close(context& ctx, conn& c) noexcept;
 // It is owed a reply.
 [[nodiscard]] bool client_active(const conn& c);
 void client_ref(conn& c, conn_owner& owner);

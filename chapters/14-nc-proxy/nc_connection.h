@@ -53,7 +53,7 @@ struct conn_handlers {
   msg* (*send_next)(context& ctx, conn& c) = nullptr;  // the message after c.smsg that can be sent; nullptr: none
   void (*send_done)(context& ctx, conn& c) = nullptr;  // the first one has been sent whole
 
-  void (*close)(context& ctx, conn& c) = nullptr;
+  void (*close)(context& ctx, conn& c) noexcept = nullptr;
   bool (*active)(const conn& c) = nullptr;  // somebody still waits for something here
 
   void (*ref)(conn& c, conn_owner& owner) = nullptr;
@@ -95,11 +95,12 @@ struct conn : conn_handlers {
   bool recv_ready = false;   // and there may be some: cleared when a read has found the end of it
   bool send_active = false;
   bool send_ready = false;
-  bool connecting = false;  // to the server, and it has not answered yet
-  bool held_back = false;   // a client that is not listened to: it is owed too much, or its server is behind
-  bool unsent = false;      // it is in context::unsent
-  bool eof = false;         // nothing more comes from there
-  bool done = false;        // it can be closed
+  bool connecting = false;      // to the server, and it has not answered yet
+  bool held_back = false;       // a client that is not listened to: it is owed too much, or its server is behind
+  bool unsent = false;          // it is in context::unsent
+  bool eof = false;             // nothing more comes from there
+  bool done = false;            // it can be closed
+  conn* next_unsent = nullptr;  // who comes after it in context::unsent
 };
 
 // Makes a client's connection or one to a server, by the owner; or the one that listens; or the one that hears signals.

@@ -9,7 +9,6 @@
 #include <cstdlib>
 #include <cstring>
 #include <new>
-#include <string>
 #include <string_view>
 #include <utility>
 
@@ -50,13 +49,13 @@ void core_error(context& ctx, conn& c) noexcept {
 // What this turn has left to send. Sending makes room, and a client that was held back for lack of it goes on: so the
 // list may grow while we walk along it.
 void core_flush(context& ctx) noexcept {
-  for (std::size_t i = 0; i < ctx.unsent.size(); ++i) {
-    conn& c = *ctx.unsent[i];
+  while (ctx.unsent != nullptr) {
+    conn& c = *ctx.unsent;
+    ctx.unsent = std::exchange(c.next_unsent, nullptr);
     c.unsent = false;
     if (!c.sd || c.connecting) continue;
     if (core_send(ctx, c) != NC_OK || c.done) core_close(ctx, c);
   }
-  ctx.unsent.clear();
 }
 
 msec clock_now() noexcept {
@@ -145,17 +144,15 @@ void core_core(conn& c, std::uint32_t events) noexcept {
   if ((events & EVENT_WRITE) != 0 && (core_send(ctx, c) != NC_OK || c.done)) return core_close(ctx, c);
 }
 
-void core_unsent(context& ctx, conn& c) {
+void core_unsent(context& ctx, conn& c) noexcept {
   if (c.unsent) return;
-  ctx.unsent.push_back(&c);
   c.unsent = true;
+  (ctx.unsent == nullptr ? ctx.unsent : ctx.last_unsent->next_unsent) = &c;
+  ctx.last_unsent = &c;
 }
 
 void core_close(context& ctx, conn& c) noexcept {
-  if (ctx.log.loggable(log_level::info)) {
-    ctx.log.line(log_level::info, "close " + std::to_string(c.sd.get()) + (c.err == 0 ? "" : ": ") +
-                                      (c.err == 0 ? "" : strerrordesc_np(c.err)));
-  }
+  ctx.log.line(log_level::info, "close ", c.sd.get(), c.err == 0 ? "" : ": ", c.err == 0 ? "" : strerrordesc_np(c.err));
   event_del_conn(ctx.evb, c);
   c.close(ctx, c);
 }

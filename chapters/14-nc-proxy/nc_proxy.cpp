@@ -6,7 +6,6 @@
 #include <cerrno>
 #include <cstring>
 #include <new>
-#include <string>
 #include <system_error>
 #include <utility>
 
@@ -22,20 +21,18 @@ void proxy_ref(conn& p, conn_owner& owner) {
 
 void proxy_unref(context& ctx, conn& p) { conn_move(p, ctx.closed); }
 
-void proxy_close(context& ctx, conn& p) { conn_put(ctx, p); }
+void proxy_close(context& ctx, conn& p) noexcept { conn_put(ctx, p); }
 
 namespace {
 
 void proxy_listen(context& ctx, server_pool& pool, net::unique_fd socket) {
   conn& p = conn_get_proxy(pool.listeners);
   p.sd = std::move(socket);
+  net::set_keepalive(p.sd.get(), pool.conf.tcpkeepalive);  // its clients inherit it
   if (!event_add_conn(ctx.evb, p)) throw std::system_error(errno, std::generic_category(), "cannot watch a listener");
   event_del_out(ctx.evb, p);
-  if (ctx.log.loggable(log_level::notice)) {
-    ctx.log.line(log_level::notice, "p " + std::to_string(p.sd.get()) + " listening on '" +
-                                        nutcracker::to_string(pool.conf.listen.where) + "' in pool '" + pool.conf.name +
-                                        "' with " + std::to_string(pool.servers.size()) + " servers");
-  }
+  ctx.log.line(log_level::notice, "p ", p.sd.get(), " listening on '", nutcracker::to_string(pool.conf.listen.where),
+               "' in pool '", pool.conf.name, "' with ", pool.servers.size(), " servers");
 }
 
 std::vector<net::unique_fd> proxy_sockets(const nutcracker::pool_conf& conf) {
@@ -53,9 +50,7 @@ rstatus_t proxy_accept(context& ctx, conn& p) {
     if (errno == EINTR || errno == ECONNABORTED) return NC_OK;
     p.recv_ready = false;
     if (errno == EAGAIN || errno == EWOULDBLOCK) return NC_OK;
-    if (ctx.log.loggable(log_level::crit)) {
-      ctx.log.line(log_level::crit, "accept on p " + std::to_string(p.sd.get()) + ": " + strerrordesc_np(errno));
-    }
+    ctx.log.line(log_level::crit, "accept on p ", p.sd.get(), ": ", strerrordesc_np(errno));
     p.err = errno;  // proxy_accept_again finds it here
     return NC_OK;
   }
@@ -69,15 +64,13 @@ rstatus_t proxy_accept(context& ctx, conn& p) {
     conn& c = conn_get(pool, conn_role::client);
     c.sd = std::move(client);
     net::set_nodelay(sd);
-    if (pool.conf.tcpkeepalive) net::set_keepalive(sd);
     if (!event_add_conn(ctx.evb, c)) {
       ctx.log.line(log_level::error, "epoll_ctl refuses a client");
       conn_put(ctx, c);
       return NC_OK;
     }
     if (ctx.log.loggable(log_level::info)) {
-      ctx.log.line(log_level::info, "accepted c " + std::to_string(sd) + " on p " + std::to_string(p.sd.get()) +
-                                        " from " + net::peer_address(sd));
+      ctx.log.line(log_level::info, "accepted c ", sd, " on p ", p.sd.get(), " from ", net::peer_address(sd));
     }
   } catch (const std::bad_alloc&) {
     ctx.log.line(log_level::crit, "out of memory for a client");

@@ -11,7 +11,7 @@ struct server_pool;
 void proxy_each_init(context& ctx, server_pool& pool, std::vector<int>& all);
 
 rstatus_t proxy_recv(context& ctx, conn& p);
-void proxy_close(context& ctx, conn& p);
+void proxy_close(context& ctx, conn& p) noexcept;
 void proxy_ref(conn& p, conn_owner& owner);
 void proxy_unref(context& ctx, conn& p);
 

@@ -1,5 +1,6 @@
 // Requests: from a client to the server.
 #include <algorithm>
+#include <cassert>
 #include <cerrno>
 #include <cstddef>
 #include <cstdint>
@@ -31,16 +32,20 @@ void hold_back(context& ctx, conn& c) noexcept {
   c.held_back = true;
 }
 
+// Counts a request, and its bytes: all there ever were, or those in one of its server's queues.
+void count(const conn& s, const msg& request, stats_server_field requests, stats_server_field bytes, std::int64_t by) {
+  const server& srv = *static_cast<server*>(s.owner);
+  srv.ctx.stats.add(srv.pool.index, srv.index, requests, by);
+  srv.ctx.stats.add(srv.pool.index, srv.index, bytes, by * static_cast<std::int64_t>(request.mhdr.size()));
+}
+
 // Gives a request to a server. A key decides which; whoever has none may ask any.
 void req_forward(context& ctx, conn& c, const msg_ref& request, server* srv) {
   conn* const s = srv == nullptr ? nullptr : server_conn(ctx, *srv);
-  if (s == nullptr) {
-    const int why = srv == nullptr ? ECONNREFUSED : errno;
-    ctx.stats.add(static_cast<server_pool*>(c.owner)->index, stats_pool_field::forward_error);
-    return req_failed(ctx, *request, why);
-  }
+  if (s == nullptr) return req_failed(ctx, *request, srv == nullptr ? ECONNREFUSED : errno);
   request->since = ctx.now;
   s->enqueue_inq(*s, request);
+  count(*s, *request, stats_server_field::requests, stats_server_field::request_bytes, 1);
   core_unsent(ctx, *s);
   if (s->queued_bytes > most_queued_bytes) hold_back(ctx, c);
 }
@@ -131,6 +136,7 @@ void req_client_enqueue_omsgq(conn& c, msg_ref request) { c.omsg_q.push_back(std
 void req_client_dequeue_omsgq(conn& c) {
   c.owed_bytes -= c.omsg_q.front()->peer->mhdr.size();
   c.omsg_q.pop_front();
+  assert(!c.omsg_q.empty() || c.owed_bytes == 0);
 }
 
 rstatus_t req_resume(context& ctx, conn& c) {
@@ -141,7 +147,7 @@ rstatus_t req_resume(context& ctx, conn& c) {
   return c.recv(ctx, c);
 }
 
-void req_relieve(context& ctx, server_pool& pool) {
+void req_relieve(context& ctx, server_pool& pool) noexcept {
   for (conn& c : pool.conns) {
     if (c.held_back) core_unsent(ctx, c);  // core_flush goes on with it
   }
@@ -153,30 +159,18 @@ msg* req_send_next(context& ctx, conn& s) {
   return *s.smsg == s.imsg_q.end() ? nullptr : (*s.smsg)->get();
 }
 
-namespace {
-
-// Counts a request, and its bytes, in or out of one of the queues of its server.
-void count(const conn& s, const msg& request, stats_server_field queue, stats_server_field bytes, std::int64_t by) {
-  const server& srv = *static_cast<server*>(s.owner);
-  srv.ctx.stats.add(srv.pool.index, srv.index, queue, by);
-  srv.ctx.stats.add(srv.pool.index, srv.index, bytes, by * static_cast<std::int64_t>(request.mhdr.size()));
-}
-
-}  // namespace
-
+// Into the next queue before it leaves this one: should there be no memory for that, it is not lost.
 void req_send_done(context& ctx, conn& s) {
-  const msg_ref request = s.imsg_q.front();
   const bool behind = s.queued_bytes > most_queued_bytes / 2;
+  if (!s.imsg_q.front()->noreply) s.enqueue_outq(s, s.imsg_q.front());
   s.dequeue_inq(s);
   if (behind && s.queued_bytes <= most_queued_bytes / 2) req_relieve(ctx, static_cast<server*>(s.owner)->pool);
-  count(s, *request, stats_server_field::requests, stats_server_field::request_bytes, 1);
-  if (!request->noreply) s.enqueue_outq(s, request);
 }
 
 void req_server_enqueue_imsgq(conn& s, msg_ref request) {
-  count(s, *request, stats_server_field::in_queue, stats_server_field::in_queue_bytes, 1);
-  s.queued_bytes += request->mhdr.size();
   s.imsg_q.push_back(std::move(request));
+  s.queued_bytes += s.imsg_q.back()->mhdr.size();
+  count(s, *s.imsg_q.back(), stats_server_field::in_queue, stats_server_field::in_queue_bytes, 1);
 }
 
 void req_server_dequeue_imsgq(conn& s) {
@@ -186,8 +180,8 @@ void req_server_dequeue_imsgq(conn& s) {
 }
 
 void req_server_enqueue_omsgq(conn& s, msg_ref request) {
-  count(s, *request, stats_server_field::out_queue, stats_server_field::out_queue_bytes, 1);
   s.omsg_q.push_back(std::move(request));
+  count(s, *s.omsg_q.back(), stats_server_field::out_queue, stats_server_field::out_queue_bytes, 1);
 }
 
 void req_server_dequeue_omsgq(conn& s) {

@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <new>
 #include <span>
 #include <string>
 #include <string_view>
@@ -48,11 +49,11 @@ void rsp_recv_done(context& ctx, conn& s) {
   const msg_ref request = s.omsg_q.front();
   s.dequeue_outq(s);
   server_ok(s);
+  if (response->mhdr.forgotten()) return req_failed(ctx, *request, ENOBUFS);
   const server& srv = *static_cast<server*>(s.owner);
   ctx.stats.add(srv.pool.index, srv.index, stats_server_field::responses);
   ctx.stats.add(srv.pool.index, srv.index, stats_server_field::response_bytes,
                 static_cast<std::int64_t>(response->mhdr.size()));
-  if (response->mhdr.forgotten()) return req_failed(ctx, *request, ENOBUFS);
   req_answered(ctx, *request, std::move(response));
 }
 
@@ -95,32 +96,46 @@ msg_ref rsp_join(const msg& request) {
   return joined;
 }
 
-void req_fragment_answered(context& ctx, msg& fragment, msg_ref response) {
+// For want of memory it will miss a response, and would take the next one for it: it is closed at the end of the turn.
+void hang_up(context& ctx, conn& c) noexcept {
+  c.err = ENOMEM;
+  c.done = true;
+  core_unsent(ctx, c);
+}
+
+// Until all are there, each counts as owed to the client; then what they have become does.
+void req_fragment_answered(context& ctx, conn& c, msg& fragment, msg_ref response) noexcept try {
   msg& request = *fragment.parent;
   request.replies[fragment.frag] = std::move(response);
-  if (--request.missing > 0 || request.owner == nullptr) return;
+  if (--request.missing > 0) return;
   msg_ref joined = rsp_join(request);
+  for (const msg_ref& reply : request.replies) c.owed_bytes -= reply->mhdr.size();
   request.replies.clear();
   req_answered(ctx, request, std::move(joined));
+} catch (const std::bad_alloc&) {
+  hang_up(ctx, c);
 }
 
 }  // namespace
 
-void req_answered(context& ctx, msg& request, msg_ref response) {
-  if (request.parent) return req_fragment_answered(ctx, request, std::move(response));
-  request.done = true;
-  conn* const c = request.owner;
+void req_answered(context& ctx, msg& request, msg_ref response) noexcept {
+  conn* const c = client_of(request);
   if (c == nullptr) return;
   c->owed_bytes += response->mhdr.size();
+  if (request.parent) return req_fragment_answered(ctx, *c, request, std::move(response));
+  if (response->failure) ctx.stats.add(static_cast<server_pool*>(c->owner)->index, stats_pool_field::forward_error);
   request.peer = std::move(response);
   if (c->omsg_q.front().get() == &request) core_unsent(ctx, *c);
 }
 
-void req_failed(context& ctx, msg& request, int err) {
+void req_failed(context& ctx, msg& request, int err) noexcept try {
   if (request.noreply) return;
   msg_ref response = std::make_shared<msg>(false, nullptr);
+  response->failure = true;
   response->mhdr.append_copy("SERVER_ERROR " + std::string(strerrordesc_np(err)) + "\r\n");
   req_answered(ctx, request, std::move(response));
+} catch (const std::bad_alloc&) {
+  if (conn* const c = client_of(request)) hang_up(ctx, *c);
 }
 
 msg* rsp_send_next(context&, conn& c) {
@@ -130,8 +145,7 @@ msg* rsp_send_next(context&, conn& c) {
     if (c.eof && c.omsg_q.empty()) c.done = true;
     return nullptr;
   }
-  const msg& request = ***c.smsg;
-  return request.done ? request.peer.get() : nullptr;
+  return (**c.smsg)->peer.get();
 }
 
 void rsp_send_done(context&, conn& c) { c.dequeue_outq(c); }

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <new>
 #include <system_error>
 
 #include "common/hashkit/hash.h"
@@ -19,38 +20,39 @@ server::server(server_pool& p, const nutcracker::server_conf& c, std::size_t i)
 
 namespace {
 
-// Places the keys anew, on the servers that are not ejected.
+// Places the keys anew, on the servers that are not ejected. Without memory for it they stay where they are.
 void server_pool_rebuild(context& ctx, server_pool& pool) {
   std::vector<hashkit::server> live;
-  pool.next_rebuild = 0;
+  msec next = 0;
   for (const auto& s : pool.servers) {
     const bool ejected = s->next_retry > ctx.now;
-    if (ejected)
-      pool.next_rebuild = pool.next_rebuild == 0 ? s->next_retry : std::min(pool.next_rebuild, s->next_retry);
+    if (ejected) next = next == 0 ? s->next_retry : std::min(next, s->next_retry);
     live.push_back({s->conf.name, s->conf.weight, !ejected});
   }
-  pool.continuum.emplace(pool.conf.distribution, live);
+  pool.continuum = hashkit::continuum(pool.conf.distribution, live);
+  pool.next_rebuild = next;
 }
 
 // An ejected server whose time is over takes keys again, until it fails again.
 void server_pool_update(context& ctx, server_pool& pool) {
   if (pool.next_rebuild == 0 || ctx.now < pool.next_rebuild) return;
   server_pool_rebuild(ctx, pool);
-  if (ctx.log.loggable(log_level::info))
-    ctx.log.line(log_level::info, "pool '" + pool.conf.name + "' takes servers back");
+  ctx.log.line(log_level::info, "pool '", pool.conf.name, "' takes servers back");
 }
 
-void server_failure(context& ctx, server& srv) {
+void server_failure(context& ctx, server& srv) noexcept {
   server_pool& pool = srv.pool;
   if (!pool.conf.auto_eject_hosts || ++srv.failure_count < pool.conf.server_failure_limit) return;
   srv.failure_count = 0;
   srv.next_retry = ctx.now + pool.conf.server_retry_timeout.count();
-  server_pool_rebuild(ctx, pool);
+  try {
+    server_pool_rebuild(ctx, pool);
+  } catch (const std::bad_alloc&) {
+    pool.next_rebuild = ctx.now;  // the next request tries again
+  }
   ctx.stats.add(pool.index, stats_pool_field::server_ejects);
   ctx.stats.stamp(pool.index, srv.index, stats_server_field::server_ejected_at);
-  if (ctx.log.loggable(log_level::warn)) {
-    ctx.log.line(log_level::warn, "pool '" + pool.conf.name + "' ejects server '" + srv.conf.name + "'");
-  }
+  ctx.log.line(log_level::warn, "pool '", pool.conf.name, "' ejects server '", srv.conf.name, "'");
 }
 
 }  // namespace
@@ -63,7 +65,6 @@ server_pool::server_pool(context& c, const nutcracker::pool_conf& f, std::size_t
     servers.push_back(std::make_unique<server>(*this, s, servers.size()));
   }
   server_pool_rebuild(c, *this);
-  (void)hashkit::hash(conf.hash, "");  // a libcrypto without MD5 says so here, and not in the loop
 }
 
 server* server_pool_server(context& ctx, server_pool& pool, std::string_view key) {
@@ -76,13 +77,11 @@ server* server_pool_server(context& ctx, server_pool& pool, std::string_view key
 void server_ref(conn& s, conn_owner& owner) {
   s.owner = &owner;
   conn_move(s, owner.conns);
-  const server& srv = static_cast<server&>(owner);
-  s.owner->ctx.stats.add(srv.pool.index, srv.index, stats_server_field::server_connections);
 }
 
 void server_unref(context& ctx, conn& s) {
   const server& srv = *static_cast<server*>(s.owner);
-  ctx.stats.add(srv.pool.index, srv.index, stats_server_field::server_connections, -1);
+  if (!s.connecting) ctx.stats.add(srv.pool.index, srv.index, stats_server_field::server_connections, -1);
   conn_move(s, ctx.closed);
 }
 
@@ -95,26 +94,27 @@ namespace {
 const net::address* server_resolve(server& srv) noexcept try {
   if (!srv.addr) {
     const nutcracker::endpoint& where = srv.conf.where;
-    srv.addr = where.is_unix() ? net::unix_address(where.host) : net::resolve_tcp(nutcracker::to_string(where));
+    srv.addr = where.is_unix() ? net::unix_address(where.host) : net::resolve_tcp(where.host, where.port);
   }
   return &*srv.addr;
 } catch (const std::exception& e) {
   srv.ctx.log.line(log_level::error, e.what());
-  errno = EHOSTUNREACH;
+  errno = EHOSTDOWN;  // as nutcracker says it
   return nullptr;
 }
 
 // Begins to connect, and does not wait: until the socket can be written to, requests gather in imsg_q.
 bool server_connect(context& ctx, server& srv, conn& s) {
+  s.connecting = true;
   const net::address* const addr = server_resolve(srv);
   if (addr == nullptr) return false;
   s.sd.reset(socket(addr->storage.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
   if (!s.sd) return false;
   net::set_nodelay(s.sd.get());  // requests go out at once; those of a turn go together
   if (!event_add_conn(ctx.evb, s)) return false;
-  if (connect(s.sd.get(), reinterpret_cast<const sockaddr*>(&addr->storage), addr->length) == 0) return true;
-  s.connecting = true;
-  return errno == EINPROGRESS;
+  const auto* const where = reinterpret_cast<const sockaddr*>(&addr->storage);
+  if (connect(s.sd.get(), where, addr->length) == 0) server_connected(ctx, s);
+  return !s.connecting || errno == EINPROGRESS;
 }
 
 }  // namespace
@@ -143,28 +143,22 @@ void server_pool_preconnect(context& ctx, server_pool& pool) {
 
 void server_connected(context& ctx, conn& s) {
   s.connecting = false;
-  if (ctx.log.loggable(log_level::info)) {
-    ctx.log.line(log_level::info, "connected on s " + std::to_string(s.sd.get()) + " to server '" +
-                                      static_cast<server*>(s.owner)->conf.name + "'");
-  }
+  const server& srv = *static_cast<server*>(s.owner);
+  ctx.stats.add(srv.pool.index, srv.index, stats_server_field::server_connections);
+  ctx.log.line(log_level::info, "connected on s ", s.sd.get(), " to server '", srv.conf.name, "'");
 }
 
 void server_ok(conn& s) noexcept { static_cast<server*>(s.owner)->failure_count = 0; }
 
-void server_close(context& ctx, conn& s) {
+void server_close(context& ctx, conn& s) noexcept {
   server& srv = *static_cast<server*>(s.owner);
-  const auto count = [&](stats_server_field field, std::int64_t by) {
-    ctx.stats.add(srv.pool.index, srv.index, field, by);
-  };
-  count(s.err == ETIMEDOUT ? stats_server_field::server_timedout
-        : s.err != 0       ? stats_server_field::server_err
-                           : stats_server_field::server_eof,
-        1);
+  ctx.stats.add(srv.pool.index, srv.index,
+                s.err == ETIMEDOUT ? stats_server_field::server_timedout
+                : s.err != 0       ? stats_server_field::server_err
+                                   : stats_server_field::server_eof);
   // An end in the middle of what was promised.
   if (s.err == 0) s.err = ECONNRESET;
-  if (ctx.log.loggable(log_level::info)) {
-    ctx.log.line(log_level::info, "server '" + srv.conf.name + "': " + strerrordesc_np(s.err));
-  }
+  ctx.log.line(log_level::info, "server '", srv.conf.name, "': ", strerrordesc_np(s.err));
   conn_put(ctx, s);
   server_failure(ctx, srv);
   while (!s.omsg_q.empty()) {

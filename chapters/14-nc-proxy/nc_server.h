@@ -67,7 +67,7 @@ void server_connected(context& ctx, conn& s);
 void server_ok(conn& s) noexcept;
 
 // Nobody will answer what was on its way: each client that waits hears so. Theirs remain open.
-void server_close(context& ctx, conn& s);
+void server_close(context& ctx, conn& s) noexcept;
 [[nodiscard]] bool server_active(const conn& s);
 void server_ref(conn& s, conn_owner& owner);
 void server_unref(context& ctx, conn& s);

@@ -50,4 +50,4 @@ rstatus_t signal_recv(context& ctx, conn& c) {
   return NC_OK;
 }
 
-void signal_close(context& ctx, conn& c) { conn_put(ctx, c); }
+void signal_close(context& ctx, conn& c) noexcept { conn_put(ctx, c); }

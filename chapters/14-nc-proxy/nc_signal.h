@@ -9,4 +9,4 @@
 void signal_init(context& ctx);
 
 rstatus_t signal_recv(context& ctx, conn& c);
-void signal_close(context& ctx, conn& c);
+void signal_close(context& ctx, conn& c) noexcept;

@@ -34,7 +34,7 @@ inline constexpr std::array<stats_row, 6> stats_pool_codec{{
     {"client_err", stats_type::counter, "clients that were lost by an error"},
     {"client_connections", stats_type::gauge, "clients now"},
     {"server_ejects", stats_type::counter, "times that a server was ejected"},
-    {"forward_error", stats_type::counter, "requests that no server could be given"},
+    {"forward_error", stats_type::counter, "requests that failed, and whose client was told"},
     {"fragments", stats_type::counter, "parts into which a get of many keys was split"},
 }};
 enum class stats_pool_field : unsigned char {
@@ -52,9 +52,9 @@ inline constexpr std::array<stats_row, 13> stats_server_codec{{
     {"server_timedout", stats_type::counter, "connections to it that took too long"},
     {"server_connections", stats_type::gauge, "connections to it now"},
     {"server_ejected_at", stats_type::timestamp, "when it was ejected last, in microseconds since 1970"},
-    {"requests", stats_type::counter, "requests sent"},
+    {"requests", stats_type::counter, "requests given to it"},
     {"request_bytes", stats_type::counter, "and their bytes"},
-    {"responses", stats_type::counter, "responses received"},
+    {"responses", stats_type::counter, "responses that somebody waited for"},
     {"response_bytes", stats_type::counter, "and their bytes"},
     {"in_queue", stats_type::gauge, "requests that wait to be sent"},
     {"in_queue_bytes", stats_type::gauge, "and their bytes"},

@@ -46,7 +46,7 @@ struct server {
 class continuum {
  public:
   // Throws std::invalid_argument for a weight of 0 and for weights that add up to 2^32 or more, whether live or not: a
-  // list that was accepted once is accepted whoever of it lives. Throws std::runtime_error as md5() does.
+  // list that was accepted once is accepted whoever of it lives.
   continuum(distribution_type distribution, std::span<const server> servers);
 
   // Which of `servers`, counted from 0, has the keys of this hash. nullopt: none of them is live. That is an answer and

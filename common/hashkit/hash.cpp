@@ -192,7 +192,7 @@ std::optional<hash_type> hash_type_of(std::string_view name) noexcept {
   return static_cast<hash_type>(found - hash_names.begin());
 }
 
-std::uint32_t hash(hash_type type, std::string_view key) {
+std::uint32_t hash(hash_type type, std::string_view key) noexcept {
   switch (type) {
     case hash_type::one_at_a_time: return one_at_a_time(key);
     case hash_type::md5: return md5(key)[0];

@@ -33,8 +33,7 @@ inline constexpr std::array<std::string_view, 12> hash_names = {
 
 // The numbers of nutcracker 0.5.0 on x86, with its faults: a client or a second proxy in front of the same servers must
 // find every key where this one put it. hash.cpp says where a function is not the one that its name promises.
-// hash_type::md5 throws where libcrypto refuses MD5 (md5.h): hash one key before the loop starts, to hear of it there.
-[[nodiscard]] std::uint32_t hash(hash_type type, std::string_view key);
+[[nodiscard]] std::uint32_t hash(hash_type type, std::string_view key) noexcept;
 
 // The part of a key that is hashed, so that keys with the same part share a server: with the hash tag "{}",
 // user:{17}:name and user:{17}:mail. It is what stands between the first of the tag's two characters and the next one

@@ -1,5 +1,5 @@
-// MD5 (RFC 1321), computed by libcrypto. Here it keeps no secret: ketama and the hash "md5" want its bits only because
-// they are spread well, and because every other client computes the same ones.
+// MD5 (RFC 1321), computed by libmd. Here it keeps no secret: ketama and the hash "md5" want its bits only because they
+// are spread well, and because every other client computes the same ones.
 #pragma once
 
 #include <array>
@@ -11,9 +11,6 @@ namespace hashkit {
 // The digest as the four numbers that RFC 1321 calls A, B, C and D. Its 16 bytes are these, least significant first.
 using md5_digest = std::array<std::uint32_t, 4>;
 
-// Throws std::runtime_error where libcrypto refuses MD5, as some hardened machines have it do. Only the first call of a
-// thread can meet that, and only the first one allocates.
-// Thread: any.
-[[nodiscard]] md5_digest md5(std::string_view bytes);
+[[nodiscard]] md5_digest md5(std::string_view bytes) noexcept;
 
 }  // namespace hashkit

@@ -240,18 +240,21 @@ std::vector<unique_fd> bind_udp(const std::string& interface, int port) {
 }
 
 address resolve_tcp(const std::string& host_and_port) {
-  const std::string doing = "server " + host_and_port;
   const endpoint where = split(host_and_port, 0, "server");
-  if (where.host.empty() || where.port == 0) fail(EINVAL, doing);
-  const address_list found = resolve(where, SOCK_STREAM, 0);
-  address result{host_and_port, {}, found->ai_addrlen};
+  if (where.host.empty() || where.port == 0) fail(EINVAL, "server " + host_and_port);
+  return resolve_tcp(where.host, where.port);
+}
+
+address resolve_tcp(const std::string& host, int port) {
+  const address_list found = resolve({host, port}, SOCK_STREAM, 0);
+  address result{{}, found->ai_addrlen};
   std::memcpy(&result.storage, found->ai_addr, found->ai_addrlen);
   return result;
 }
 
 address unix_address(const std::string& path) {
   const sockaddr_un where = path_address(path, "server");
-  address result{path, {}, sizeof where};
+  address result{{}, sizeof where};
   std::memcpy(&result.storage, &where, sizeof where);
   return result;
 }
@@ -318,6 +321,9 @@ void write_port_file(const std::string& path, std::span<const int> sockets) {
 
 void set_nodelay(int fd) noexcept { enable(fd, IPPROTO_TCP, TCP_NODELAY); }
 
-void set_keepalive(int fd) noexcept { enable(fd, SOL_SOCKET, SO_KEEPALIVE); }
+void set_keepalive(int fd, bool on) noexcept {
+  const int value = on ? 1 : 0;
+  setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &value, sizeof value);
+}
 
 }  // namespace net

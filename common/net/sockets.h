@@ -25,14 +25,14 @@ namespace net {
 
 // Where to connect to.
 struct address {
-  std::string name;  // as it was given
   sockaddr_storage storage{};
   socklen_t length = 0;
 };
 
-// The first address that "host:port" or "[address]:port" resolves to; it blocks while it asks. Throws std::system_error
-// that names it ("server nowhere:11211: Name or service not known").
+// The first address that "host:port", "[address]:port", or host and port resolve to; it blocks while it asks. Throws
+// std::system_error that names it ("server nowhere:11211: Name or service not known").
 [[nodiscard]] address resolve_tcp(const std::string& host_and_port);
+[[nodiscard]] address resolve_tcp(const std::string& host, int port);
 
 // Throws std::system_error (ENAMETOOLONG).
 [[nodiscard]] address unix_address(const std::string& path);
@@ -51,7 +51,8 @@ void write_port_file(const std::string& path, std::span<const int> sockets);
 // Sends small writes at once instead of waiting for the peer's ACK (Nagle's algorithm off). No effect on unix sockets.
 void set_nodelay(int fd) noexcept;
 
-// Lets the kernel ask after a peer that has been silent for long. No effect on unix sockets.
-void set_keepalive(int fd) noexcept;
+// Whether the kernel asks after a peer that has been silent for long. Those whom a listener accepts inherit it. No
+// effect on unix sockets.
+void set_keepalive(int fd, bool on) noexcept;
 
 }  // namespace net

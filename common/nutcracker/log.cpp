@@ -72,14 +72,13 @@ logger::logger(log_level level, std::string path) : path_(std::move(path)), leve
 
 int logger::open_file() const noexcept { return open(path_.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0644); }
 
-void logger::line(log_level level, std::string_view text) noexcept {
-  if (!loggable(level)) return;
+void logger::write_line(log_level level, std::span<const log_piece> pieces) noexcept {
   const int error_before = errno;
   log_line out;
   out.put_date(std::chrono::system_clock::now());
   out.put(log_level_names[static_cast<std::size_t>(level)]);
   out.put(": ");
-  out.put(text);
+  for (const log_piece& piece : pieces) out.put(piece.text());
   const std::string_view whole = out.finished();
   [[maybe_unused]] const auto ignored = write(file_ ? file_.get() : STDERR_FILENO, whole.data(), whole.size());
   errno = error_before;

@@ -5,11 +5,14 @@
 # What a build needs, and what the tests need besides: Debian's names.
 build_packages=(
   g++ meson ninja-build pkg-config python3 universal-ctags git
-  libevent-dev libxxhash-dev doctest-dev libyaml-cpp-dev libssl-dev zlib1g-dev
+  libevent-dev libxxhash-dev doctest-dev libyaml-cpp-dev libmd-dev zlib1g-dev
 )
 client_packages=(
   memcached nutcracker libmemcached-tools
   python3-pymemcache python3-pylibmc python3-memcache
+  libcache-memcached-perl libcache-memcached-fast-perl
+  php-cli php-memcached
+  ruby ruby-dalli
 )
 
 say() { printf '%s\n' "$*" >&2; }
@@ -37,6 +40,11 @@ present_without_dpkg() {
     libmemcached-tools) command -v memccapable ;;
     doctest-dev) [[ -e /usr/include/doctest/doctest.h || -e /usr/local/include/doctest/doctest.h ]] ;;
     lib*-dev | zlib1g-dev) ! command -v dpkg-query && pkg-config --exists "$(pkg_config_name "$1")" ;;
+    libcache-memcached-perl) ! command -v dpkg-query && perl -MCache::Memcached -e 1 ;;
+    libcache-memcached-fast-perl) ! command -v dpkg-query && perl -MCache::Memcached::Fast -e 1 ;;
+    php-cli | ruby) ! command -v dpkg-query && command -v "${1%-cli}" ;;
+    php-memcached) ! command -v dpkg-query && php -r 'exit(extension_loaded("memcached") ? 0 : 1);' ;;
+    ruby-dalli) ! command -v dpkg-query && ruby -e 'require "dalli"' ;;
     python3-*) ! command -v dpkg-query && "$(client_python)" -c "import ${1#python3-}" ;;
     *) false ;;
   esac >/dev/null 2>&1
@@ -47,7 +55,7 @@ pkg_config_name() {
     libevent-dev) echo libevent ;;
     libxxhash-dev) echo libxxhash ;;
     libyaml-cpp-dev) echo yaml-cpp ;;
-    libssl-dev) echo libcrypto ;;
+    libmd-dev) echo libmd ;;
     zlib1g-dev) echo zlib ;;
     *) local name=${1%-dev} && echo "${name#lib}" ;;
   esac

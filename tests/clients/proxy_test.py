@@ -5,6 +5,7 @@ Most tests stand on both sides of it: they are the client, and the server behind
 import contextlib
 import os
 import random
+import re
 import resource
 import select
 import signal
@@ -14,6 +15,7 @@ import tempfile
 import threading
 import unittest
 import zlib
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -28,6 +30,7 @@ MIB = 1 << 20
 REFUSED = b"SERVER_ERROR Connection refused\r\n"
 RESET = b"SERVER_ERROR Connection reset by peer\r\n"
 TIMED_OUT = b"SERVER_ERROR Connection timed out\r\n"
+NO_MEMORY = b"SERVER_ERROR Cannot allocate memory\r\n"
 MANY_CLIENTS = 1000
 MUCH = 64 * MIB  # more than the kernel's buffers take, and no proxy should keep
 
@@ -58,6 +61,30 @@ def hit(key: bytes, value: bytes) -> bytes:
 def still_serves(client: Peer) -> None:
     """The proxy answers this itself: by then it has seen whatever anybody has sent before."""
     client.ask(b"nonsense\r\n", b"ERROR\r\n")
+
+
+def hear_lines(client: Peer, most: int) -> list[bytes]:
+    """Fewer, if the end comes first."""
+    heard = b""
+    with contextlib.suppress(ConnectionResetError):
+        while heard.count(b"\n") < most and (part := client.socket.recv(65536)):
+            heard += part
+    return heard.splitlines(keepends=True)
+
+
+@contextlib.contextmanager
+def without_memory(proxy: Proxy) -> Iterator[None]:
+    """It gets no more than it has."""
+    pid = proxy.process.pid
+    size = int(re.search(r"VmSize:\s+(\d+)", Path(f"/proc/{pid}/status").read_text(encoding="ascii"))[1]) << 10
+    if size > 1 << 40:
+        raise unittest.SkipTest("a sanitizer takes more memory than there is")
+    before = resource.prlimit(pid, resource.RLIMIT_AS)
+    resource.prlimit(pid, resource.RLIMIT_AS, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.prlimit(pid, resource.RLIMIT_AS, before)
 
 
 class ProxyTest(unittest.TestCase):
@@ -219,6 +246,26 @@ class OneServer(ProxyTest):
             behind.say(bytes([byte]))
             still_serves(other)
         client.hear(reply)
+
+    def test_a_server_that_ends_when_there_is_no_memory(self):
+        """Many are to be told, and not all can be. Those who cannot are hung up on; none is left to wait."""
+        fake = self.fake()
+        proxy = self.front(fake.address)
+        clients = [self.connect(proxy) for _ in range(200)]
+        requests = b"get a\r\n" * 100
+        for client in clients:
+            client.say(requests)
+        behind = self.accept(fake)
+        behind.hear(requests * len(clients))
+        with without_memory(proxy):
+            behind.close()
+            told = [hear_lines(client, 100) for client in clients]
+        self.assertLessEqual({line for lines in told for line in lines}, {RESET, NO_MEMORY})
+        self.assertLess(min(map(len, told)), 100)
+        client = self.connect(proxy)
+        client.say(b"get a\r\n")
+        self.accept(fake).answer(b"get a\r\n", b"END\r\n")
+        client.hear(b"END\r\n")
 
     # ---- clients that misbehave ----
 
@@ -458,6 +505,82 @@ def keys_of(number: int, count: int) -> list[bytes]:
 
 BY_CRC = "hash: crc32\ndistribution: modula"
 
+# ---- stories: what happens to a proxy, and what it will have counted when they are over ----
+
+
+def refused(test: ProxyTest, start: Callable) -> tuple[Proxy, dict[str, int]]:
+    proxy = start(test.fake(listens=False).address)
+    test.connect(proxy).ask(b"get a\r\nset a 0 0 1\r\nx\r\n", 2 * REFUSED)
+    test.connect(proxy).say(b"set a 0 0 1 noreply\r\nx\r\n")
+    return proxy, {"pool.forward_error": 2, "pool.one.requests": 3, "pool.one.server_err": 2}
+
+
+def heard(test: ProxyTest, start: Callable) -> tuple[Proxy, dict[str, int]]:
+    fake = test.fake()
+    proxy = start(fake.address)
+    client, requests = test.connect(proxy), b"get a\r\nget bb\r\nset a 0 0 1 noreply\r\nx\r\n"
+    client.say(requests)
+    test.accept(fake).answer(requests, b"END\r\n")
+    client.hear(b"END\r\n")
+    return proxy, {"pool.one.requests": 3, "pool.one.responses": 1, "pool.one.out_queue": 1}
+
+
+def never_reached(test: ProxyTest, start: Callable) -> tuple[Proxy, dict[str, int]]:
+    """Others have filled the queue of those who want to be accepted: nobody says yes or no."""
+    listener, *others = (test.enterContext(socket.socket()) for _ in range(3))
+    listener.bind(("127.0.0.1", 0))
+    listener.listen(0)
+    for other in others:
+        other.setblocking(False)
+        other.connect_ex(listener.getsockname())
+    proxy = start(f"127.0.0.1:{listener.getsockname()[1]}")
+    test.connect(proxy).say(b"get a\r\nget bb\r\nset a 0 0 1 noreply\r\nx\r\n")
+    return proxy, {"pool.one.requests": 3, "pool.one.in_queue": 3, "pool.one.server_connections": 0}
+
+
+def hung_up_on(test: ProxyTest, start: Callable) -> tuple[Proxy, dict[str, int]]:
+    fake = test.fake()
+    proxy = start(fake.address)
+    client = test.connect(proxy)
+    for end in (Peer.close, Peer.reset):
+        client.say(b"get a\r\nget a\r\n")
+        behind = test.accept(fake)
+        behind.answer(b"get a\r\nget a\r\n", b"VALUE a 0 10\r\nhalf")
+        end(behind)
+        for _ in range(2):
+            test.assertRegex(client.hear_line(), rb"^SERVER_ERROR ")
+    return proxy, {"pool.forward_error": 4, "pool.one.server_eof": 1, "pool.one.server_err": 1}
+
+
+def kept_waiting(test: ProxyTest, start: Callable) -> tuple[Proxy, dict[str, int]]:
+    fake = test.fake()
+    proxy = start(fake.address, "timeout: 100")
+    test.connect(proxy).ask(b"get a\r\nget bb\r\n", 2 * TIMED_OUT)
+    return proxy, {"pool.forward_error": 2, "pool.one.server_timedout": 1}
+
+
+def without_servers(test: ProxyTest, start: Callable) -> tuple[Proxy, dict[str, int]]:
+    rules = "auto_eject_hosts: true\nserver_failure_limit: 1\nserver_retry_timeout: 60000"
+    proxy = start(test.fake(listens=False).address, rules)
+    client = test.connect(proxy)
+    client.ask(b"get a\r\n", REFUSED)
+    client.ask(b"delete a noreply\r\nget a\r\nget a\r\n", 2 * REFUSED)
+    return proxy, {"pool.forward_error": 3, "pool.one.requests": 1, "pool.server_ejects": 1}
+
+
+def left_by_the_client(test: ProxyTest, start: Callable) -> tuple[Proxy, dict[str, int]]:
+    fake = test.fake()
+    proxy = start(fake.address)
+    client = test.connect(proxy)
+    client.say(b"get a\r\nget bb\r\n")
+    behind = test.accept(fake)
+    behind.hear(b"get a\r\nget bb\r\n")
+    client.reset()
+    proxy.wait_for_stats(lambda s: s["pool"]["client_err"] == 1, "the client has left")
+    behind.say(b"END\r\n" + hit(b"bb", b"x"))
+    return proxy, {"pool.one.responses": 0, "pool.one.out_queue": 0}
+
+
 
 class Pools(ProxyTest):
     """Chapter 14 only: many servers, a configuration file, statistics."""
@@ -614,6 +737,29 @@ class Pools(ProxyTest):
         behind[0].say(hit(a, b"and this"))
         client.hear(item(b, b"but this") + hit(a, b"and this"))
 
+    def test_a_client_is_owed_what_waits_for_another_server(self):
+        """Half of a split get is there, and that is much: the client is not listened to until it has taken it."""
+        fakes = [self.fake() for _ in range(2)]
+        proxy = self.start(Pool([fake.address for fake in fakes], BY_CRC))
+        client, other = self.connect(proxy), self.connect(proxy)
+        (a, c, *_), (b, *_) = keys_of(0, 2), keys_of(1, 2)
+        client.say(b"get %b %b\r\n" % (a, b))
+        quick, slow = (self.accept(fake) for fake in fakes)
+        quick.hear(b"get %b\r\n" % a)
+        slow.hear(b"get %b\r\n" % b)
+        much = b"x" * (2 * MIB)
+        quick.say(hit(a, much))
+        for _ in range(2):  # when this is answered, the proxy has all that was sent before
+            other.say(b"get %b\r\n" % a)
+            quick.answer(b"get %b\r\n" % a, b"END\r\n")
+            other.hear(b"END\r\n")
+            client.say(b"get %b\r\n" % c)
+        still_serves(other)
+        slow.say(b"END\r\n")
+        client.hear(hit(a, much))
+        quick.answer(b"get %b\r\n" % c * 2, b"END\r\n" * 2)
+        client.hear(b"END\r\n" * 2)
+
     # ---- connections ----
 
     def test_several_connections_to_a_server(self):
@@ -726,6 +872,26 @@ class Pools(ProxyTest):
             theirs.stop()
         self.assertEqual(shape(self.start(*pools).stats()), shape(wanted))
 
+    def test_statistics_count_what_nutcracker_counts(self):
+        """The same happens to both."""
+        for story in (refused, heard, never_reached, hung_up_on, kept_waiting, without_servers, left_by_the_client):
+            with self.subTest(story.__name__):
+                theirs, ours = (self.counted(program, story) for program in (NUTCRACKER, ClientTest.program))
+                self.assertEqual(ours, theirs)
+
+    def counted(self, program: str, story: Callable) -> dict[str, int]:
+        """When all that the story promises has been counted."""
+        with contextlib.ExitStack() as stack:
+
+            def start(address: str, more: str = "") -> Proxy:
+                proxy = Proxy(program, [Pool([address], more)], ("-i", "20"))
+                stack.callback(proxy.stop)
+                return proxy
+
+            proxy, promised = story(self, start)
+            stats = proxy.wait_for_stats(lambda s: numbers(s).items() >= promised.items(), f"{promised} are counted")
+        return {name: n for name, n in numbers(stats).items() if not re.search("uptime$|timestamp$|ejected_at$", name)}
+
     def test_statistics_add_up(self):
         fake = self.fake(listens=False)
         pool = Pool([servers[0].address, servers[1].address, fake.address], BY_CRC, name="p")
@@ -753,12 +919,13 @@ class Pools(ProxyTest):
         two = {"requests": 2, "request_bytes": len(b"set %b 0 0 1 noreply\r\nx\r\nget %b\r\n" % (b, b))}
         two |= {"responses": 1, "response_bytes": len(hit(b, b"x"))}
         self.assertEqual(stats["p"]["two"], wanted | two)
-        three = {"server_err": 1, "server_connections": 0, "requests": 0, "request_bytes": 0, "responses": 0, "response_bytes": 0}
+        three = {"server_err": 1, "server_connections": 0, "requests": 1, "request_bytes": len(b"get %b\r\n" % lost)}
+        three |= {"responses": 0, "response_bytes": 0}
         self.assertEqual(stats["p"]["three"], wanted | three)
         pool_numbers = {name: value for name, value in stats["p"].items() if not isinstance(value, dict)}
         self.assertEqual(
             pool_numbers,
-            {"client_eof": 0, "client_err": 1, "client_connections": 2, "server_ejects": 0, "forward_error": 0, "fragments": 2},
+            {"client_eof": 0, "client_err": 1, "client_connections": 2, "server_ejects": 0, "forward_error": 1, "fragments": 2},
         )
         # As nutcracker: a listener, three clients, three servers; one client has left, and one server was never there.
         self.assertEqual((stats["total_connections"], stats["curr_connections"]), (7, 5))

@@ -293,12 +293,24 @@ TEST_CASE("set_nodelay") {
   CHECK(option(both.accepted.get(), IPPROTO_TCP, TCP_NODELAY) == 1);
 }
 
+TEST_CASE("set_keepalive: a listener's is inherited") {
+  const auto listener = net::listen_tcp("127.0.0.1", 0, 8);
+  for (const bool on : {true, false}) {
+    CAPTURE(on);
+    net::set_keepalive(listener[0].get(), on);
+    CHECK((option(connect_to(listener[0].get()).accepted.get(), SOL_SOCKET, SO_KEEPALIVE) == 1) == on);
+  }
+}
+
 TEST_CASE("where a server is") {
   const net::address four = net::resolve_tcp("127.0.0.1:11211");
-  CHECK(four.name == "127.0.0.1:11211");
   CHECK(four.storage.ss_family == AF_INET);
   CHECK(four.length > 0);
   CHECK(net::resolve_tcp("[::1]:11211").storage.ss_family == AF_INET6);
+  const net::address six = net::resolve_tcp("::1", 11211);
+  const auto& where = reinterpret_cast<const sockaddr_in6&>(six.storage);
+  CHECK(where.sin6_family == AF_INET6);
+  CHECK(ntohs(where.sin6_port) == 11211);
   for (const auto* wrong : {"", "127.0.0.1", "127.0.0.1:", "127.0.0.1:0", "127.0.0.1:65536", "127.0.0.1:x", ":11211"}) {
     CAPTURE(wrong);
     CHECK_THROWS_AS(static_cast<void>(net::resolve_tcp(wrong)), std::system_error);

@@ -7,7 +7,9 @@
 
 #include <algorithm>
 #include <csignal>
+#include <cstdint>
 #include <ctime>
+#include <limits>
 #include <map>
 #include <sstream>
 #include <thread>
@@ -35,6 +37,16 @@ constexpr std::size_t date_size = std::string_view("[2014-07-01 12:34:56.789] ")
 using strings = std::vector<std::string>;
 
 }  // namespace
+
+TEST_CASE("a line of several pieces") {
+  const unit::temporary_directory directory;
+  const std::string path = directory / "log";
+  logger log(log_level::notice, path);
+  const std::string_view name("one, two", 3);
+  log.line(log_level::notice, "server '", name, "' ", 7, std::string(" of "), std::numeric_limits<std::int64_t>::min());
+  log.line(log_level::notice, std::numeric_limits<std::uint64_t>::max());
+  CHECK(lines_of(path) == strings{"notice: server 'one' 7 of -9223372036854775808", "notice: 18446744073709551615"});
+}
 
 TEST_CASE("a line: date, level, text") {
   const unit::temporary_directory directory;

@@ -48,12 +48,12 @@ TEST_CASE("item_ref: the last one gives the chunk back") {
   CHECK(three->refcount == 2);
   two = std::move(three);  // drops what `two` held
   CHECK(two->refcount == 1);
-  CHECK(statistic(s, "1:used_chunks") == 1);
+  CHECK(stat_number(s, "1:used_chunks") == 1);
   item_ref& same = two;
   two = std::move(same);
   REQUIRE(two);
   CHECK(two->refcount == 1);
   two.reset();
   CHECK(!two);
-  CHECK(statistic(s, "1:used_chunks") == 0);
+  CHECK(stat_number(s, "1:used_chunks") == 0);
 }

@@ -127,11 +127,11 @@ TEST_CASE("store_stats: cachedump ends at 2 MiB") {
 TEST_CASE("store_stats: reset clears what counts up, and nothing that is") {
   store s{small_store(1)};
   for (const char* key : {"a", "b", "c"}) put(s, key, std::string(800, 'v'));
-  REQUIRE(statistic(s, "evictions") == 2);
+  REQUIRE(stat_number(s, "evictions") == 2);
   s.reset_stats();
-  CHECK(statistic(s, "evictions") == 0);
-  CHECK(statistic(s, "evicted_unfetched") == 0);
-  CHECK(statistic(s, "total_items") == 0);
-  CHECK(statistic(s, "curr_items") == 1);
-  CHECK(statistic(s, "bytes") > 800);
+  CHECK(stat_number(s, "evictions") == 0);
+  CHECK(stat_number(s, "evicted_unfetched") == 0);
+  CHECK(stat_number(s, "total_items") == 0);
+  CHECK(stat_number(s, "curr_items") == 1);
+  CHECK(stat_number(s, "bytes") > 800);
 }

@@ -65,9 +65,9 @@ TEST_CASE("store: set, get, remove") {
   CHECK(remove(s, "k") == store_result::stored);
   CHECK(!value_of(s, "k"));
   CHECK(remove(s, "k") == store_result::not_found);
-  CHECK(statistic(s, "curr_items") == 0);
-  CHECK(statistic(s, "total_items") == 2);
-  CHECK(statistic(s, "bytes") == 0);
+  CHECK(stat_number(s, "curr_items") == 0);
+  CHECK(stat_number(s, "total_items") == 2);
+  CHECK(stat_number(s, "bytes") == 0);
 }
 
 TEST_CASE("store: keys and values of any bytes") {
@@ -111,8 +111,8 @@ TEST_CASE("store: append and prepend keep flags and expiry of the old item") {
   CHECK(it->suffix() == " 7 5\r\n");
   CHECK(it->flags == 7);
   CHECK(it->exptime == noon + 100);
-  CHECK(statistic(s, "curr_items") == 1);
-  CHECK(statistic(s, "bytes") == it->total_size());
+  CHECK(stat_number(s, "curr_items") == 1);
+  CHECK(stat_number(s, "bytes") == it->total_size());
 }
 
 TEST_CASE("store: append and prepend compare a number that is not 0") {
@@ -257,7 +257,7 @@ TEST_CASE("store: incr and decr") {
   CHECK(value_of(s, "n") == "15");
   CHECK(add_delta(s, "n", false, 15).value == 0);
   CHECK(value_of(s, "n") == "0 ");
-  CHECK(statistic(s, "total_items") == 1);  // nobody else held the item: it was written into
+  CHECK(stat_number(s, "total_items") == 1);  // nobody else held the item: it was written into
 }
 
 TEST_CASE("store: incr wraps at 2^64, decr stops at 0") {
@@ -286,7 +286,7 @@ TEST_CASE("store: a number that grows longer gets a new item, one that grows sho
   CHECK(add_delta(s, "n", false, 1).value == 99);
   CHECK(value_of(s, "n") == "99 ");
   CHECK(longer->value() == "100");  // somebody holds it: not written into
-  CHECK(statistic(s, "curr_items") == 1);
+  CHECK(stat_number(s, "curr_items") == 1);
 }
 
 TEST_CASE("store: what is no number stays as it is") {
@@ -354,7 +354,7 @@ TEST_CASE("store: an item dies at its second, not before") {
   s.set_time(noon + 10);
   CHECK(!value_of(s, "k"));
   CHECK(value_of(s, "forever"));
-  CHECK(statistic(s, "curr_items") == 1);
+  CHECK(stat_number(s, "curr_items") == 1);
 }
 
 TEST_CASE("store: a negative or past expiry is death at once, for every operation") {
@@ -509,9 +509,9 @@ TEST_CASE("store: an item in use is not evicted, and makes room at the tail") {
   CHECK(held->value() == value);
   CHECK(value_of(s, "held"));
   CHECK(!value_of(s, "idle"));
-  CHECK(statistic(s, "11:mem_requested") == statistic(s, "bytes"));  // "new" is shorter than "idle"
-  CHECK(statistic(s, "lrutail_reflocked") == 1);
-  CHECK(statistic(s, "evictions") == 1);
+  CHECK(stat_number(s, "11:mem_requested") == stat_number(s, "bytes"));  // "new" is shorter than "idle"
+  CHECK(stat_number(s, "lrutail_reflocked") == 1);
+  CHECK(stat_number(s, "evictions") == 1);
 }
 
 TEST_CASE("store: more items in use than one allocation looks at do not block a class for good") {
@@ -541,9 +541,9 @@ TEST_CASE("store: the least recently used goes first, and use counts once a minu
   CHECK(!value_of(s, "a"));
   CHECK(value_of(s, "b"));
   CHECK(!value_of(s, "c"));
-  CHECK(statistic(s, "evictions") == 2);
-  CHECK(statistic(s, "evicted_unfetched") == 1);
-  CHECK(statistic(s, "items:11:evicted_time") == 61);
+  CHECK(stat_number(s, "evictions") == 2);
+  CHECK(stat_number(s, "evicted_unfetched") == 1);
+  CHECK(stat_number(s, "items:11:evicted_time") == 61);
 }
 
 TEST_CASE("store: an add that fails is a use of the item that is there") {
@@ -569,11 +569,11 @@ TEST_CASE("store: an expired item at the tail is used again before fresh memory 
     put_until(s, "short", value, 10);
     s.set_time(noon + 10);
     REQUIRE(put(s, "a", value) == store_result::stored);
-    CHECK(statistic(s, "total_malloced") == 1024);
-    CHECK(statistic(s, "reclaimed") == 1);
-    CHECK(statistic(s, "expired_unfetched") == 1);
-    CHECK(statistic(s, "evictions") == 0);
-    CHECK(statistic(s, "curr_items") == 1);
+    CHECK(stat_number(s, "total_malloced") == 1024);
+    CHECK(stat_number(s, "reclaimed") == 1);
+    CHECK(stat_number(s, "expired_unfetched") == 1);
+    CHECK(stat_number(s, "evictions") == 0);
+    CHECK(stat_number(s, "curr_items") == 1);
   }
 }
 
@@ -584,10 +584,10 @@ TEST_CASE("store: what was flushed is used again, too") {
   put(s, "a", value);
   s.flush_all(0);
   REQUIRE(put(s, "b", value) == store_result::stored);
-  CHECK(statistic(s, "reclaimed") == 1);
+  CHECK(stat_number(s, "reclaimed") == 1);
   REQUIRE(put(s, "c", value) == store_result::stored);  // b is of the same second, but alive
   CHECK(value_of(s, "b"));
-  CHECK(statistic(s, "total_malloced") == 2048);
+  CHECK(stat_number(s, "total_malloced") == 2048);
 }
 
 TEST_CASE("store: -M, a full class is an answer") {
@@ -600,8 +600,8 @@ TEST_CASE("store: -M, a full class is an answer") {
   CHECK(why == alloc_error::out_of_memory);
   CHECK(value_of(s, "a"));
   CHECK(value_of(s, "b"));
-  CHECK(statistic(s, "evictions") == 0);
-  CHECK(statistic(s, "items:11:outofmemory") == 1);
+  CHECK(stat_number(s, "evictions") == 0);
+  CHECK(stat_number(s, "items:11:outofmemory") == 1);
   CHECK(put(s, "c", "small") == store_result::stored);  // another class has its first page
   remove(s, "a");
   CHECK(put(s, "c", value) == store_result::stored);
@@ -610,7 +610,7 @@ TEST_CASE("store: -M, a full class is an answer") {
 TEST_CASE("store: an item that was never stored gives its memory back") {
   store s{small_store(1)};
   for (int i = 0; i < 10; ++i) REQUIRE(make_item(s, "k", std::string(800, 'v')));
-  CHECK(statistic(s, "curr_items") == 0);
+  CHECK(stat_number(s, "curr_items") == 0);
 }
 
 TEST_CASE("store: memory stays within its limit whatever is stored") {
@@ -625,8 +625,8 @@ TEST_CASE("store: memory stays within its limit whatever is stored") {
     REQUIRE(put(s, std::to_string(i), std::string(length, 'v')) == store_result::stored);
   }
   for (int i = 0; i < 2'000; ++i) REQUIRE(put(s, std::to_string(i), std::string(60'000, 'v')) == store_result::stored);
-  CHECK(statistic(s, "total_malloced") <= (4u << 20) + s.slab_classes() * (64u << 10));
-  CHECK(statistic(s, "evictions") > 0);
+  CHECK(stat_number(s, "total_malloced") <= (4u << 20) + s.slab_classes() * (64u << 10));
+  CHECK(stat_number(s, "evictions") > 0);
 }
 
 // ---- the table ----
@@ -640,12 +640,12 @@ TEST_CASE("store: a million items, none lost while the table grows") {
     store s(opts);
     constexpr int count = 1'000'000;
     for (int i = 0; i < count; ++i) put(s, std::to_string(i), "v");
-    CHECK(statistic(s, "curr_items") == count);
+    CHECK(stat_number(s, "curr_items") == count);
     int found = 0;
     for (int i = 0; i < count; ++i) found += s.get(std::to_string(i)) ? 1 : 0;
     CHECK(found == count);
     CHECK(s.hash_power() == 20);
-    CHECK(statistic(s, "hash_is_expanding") == 0);
-    CHECK(statistic(s, "hash_bytes") == (8u << 20));
+    CHECK(stat_number(s, "hash_is_expanding") == 0);
+    CHECK(stat_number(s, "hash_bytes") == (8u << 20));
   }
 }

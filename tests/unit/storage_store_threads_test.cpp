@@ -187,7 +187,7 @@ TEST_CASE("store_threads: a value is written into after its last reader is throu
     CHECK(add_delta(s, "n", true, 1).value == 11);
     reader.join();
     CHECK(seen == "10");
-    CHECK(statistic(s, "total_items") == 1);
+    CHECK(stat_number(s, "total_items") == 1);
   }
 }
 
@@ -211,14 +211,14 @@ TEST_CASE("store_threads: eviction takes nothing that somebody reads") {
         held_item = s.get(key);
         if (held_item) ++hits;
         if (d.below(50) == 0) (void)remove(s, key);
-        if (d.below(200) == 0) (void)statistic(s, "curr_items");
+        if (d.below(200) == 0) (void)stat_number(s, "curr_items");
         if (d.below(200) == 0) (void)s.cachedump(5, 0);
       }
     });
     CHECK(wrong.load() == 0);
     CHECK(hits.load() > 0);
-    CHECK(statistic(s, "evictions") > 0);
-    CHECK(statistic(s, "total_malloced") <= opts.memory_limit);
+    CHECK(stat_number(s, "evictions") > 0);
+    CHECK(stat_number(s, "total_malloced") <= opts.memory_limit);
   }
 }
 
@@ -235,7 +235,7 @@ TEST_CASE("store_threads: a table that grows under all threads loses nothing") {
       }
     });
     CHECK(missing.load() == 0);
-    CHECK(statistic(s, "curr_items") == threads * each);
+    CHECK(stat_number(s, "curr_items") == threads * each);
     CHECK(s.hash_power() >= 15);
   }
 }
