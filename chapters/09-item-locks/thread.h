@@ -125,5 +125,5 @@ void resume_threads(server& srv);
 void memcached_thread_init(server& srv, int nthreads);
 
 // Thread: the master. Hands a client to the next worker, round robin.
-void dispatch_conn_new(server& srv, net::unique_fd sfd, conn_states init_state, short event_flags,
+void dispatch_conn_new(server& srv, net::unique_fd fd, conn_states init_state, short event_flags,
                        std::size_t read_buffer_size, network_transport transport) noexcept;

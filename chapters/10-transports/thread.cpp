@@ -185,20 +185,21 @@ void memcached_thread_init(server& srv, int nthreads) {
   wait_for_thread_registration(srv.registration, nthreads);
 }
 
-void dispatch_conn_new(server& srv, net::unique_fd sfd, conn_states init_state, short event_flags,
+void dispatch_conn_new(server& srv, net::unique_fd fd, conn_states init_state, short event_flags,
                        std::size_t read_buffer_size, network_transport transport) noexcept try {
+  const int sfd = fd.get();
   std::unique_ptr<conn_queue_item> item = cqi_new(srv.cqi_freelist);
   const int tid = (srv.last_thread + 1) % srv.settings.num_threads;
   srv.last_thread = tid;
   libevent_thread& thread = *srv.threads[static_cast<std::size_t>(tid)];
-  item->sfd = std::move(sfd);
+  item->sfd = std::move(fd);
   item->init_state = init_state;
   item->event_flags = event_flags;
   item->read_buffer_size = read_buffer_size;
   item->transport = transport;
   // Push, then write one byte. The order is the protocol: a worker that sees the byte must find the item.
   cq_push(thread.new_conn_queue, std::move(item));
-  if (write(thread.notify_send_fd.get(), "c", 1) != 1) srv.trace.problem(-1, "writing to the notify pipe", errno);
+  if (write(thread.notify_send_fd.get(), "c", 1) != 1) srv.trace.problem(sfd, "writing to the notify pipe", errno);
 } catch (const std::bad_alloc&) {
-  srv.trace.problem(-1, "out of memory");
+  srv.trace.problem(fd.get(), "out of memory");  // cqi_new threw: fd has not been moved
 }

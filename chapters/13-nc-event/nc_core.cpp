@@ -28,7 +28,16 @@ rstatus_t core_recv(context& ctx, conn& c) noexcept {
 
 rstatus_t core_send(context& ctx, conn& c) noexcept {
   try {
-    return c.send(ctx, c) == NC_OK ? req_resume(ctx, c) : NC_ERROR;
+    return c.send(ctx, c);
+  } catch (const std::bad_alloc&) {
+    c.err = ENOMEM;
+    return NC_ERROR;
+  }
+}
+
+rstatus_t core_resume(context& ctx, conn& c) noexcept {
+  try {
+    return req_may_resume(c) ? req_resume(ctx, c) : NC_OK;
   } catch (const std::bad_alloc&) {
     c.err = ENOMEM;
     return NC_ERROR;
@@ -41,15 +50,21 @@ void core_error(context& ctx, conn& c) noexcept {
   core_close(ctx, c);
 }
 
-// What this turn has left to send. Sending makes room, and a client that was held back for lack of it goes on: so the
-// list may grow while we walk along it.
+// What this turn has left to send. The list may grow while we walk along it: a server that is lost has clients who must
+// hear of it. Sending makes room, too, and a client that was held back for lack of it may go on; but not here, or it
+// could keep us for as long as it likes. Its socket can be written to, so we ask to be told, and it goes on in the next
+// turn.
 void core_flush(context& ctx) noexcept {
   while (ctx.unsent != nullptr) {
     conn& c = *ctx.unsent;
     ctx.unsent = std::exchange(c.next_unsent, nullptr);
     c.unsent = false;
     if (!c.sd || c.connecting) continue;
-    if (core_send(ctx, c) != NC_OK || c.done) core_close(ctx, c);
+    if (core_send(ctx, c) != NC_OK || c.done) {
+      core_close(ctx, c);
+    } else if (req_may_resume(c)) {
+      event_add_out(ctx.evb, c);
+    }
   }
 }
 
@@ -85,7 +100,8 @@ void core_core(conn& c, std::uint32_t events) noexcept {
   c.events = events;
   if ((events & EVENT_ERR) != 0) return core_error(ctx, c);
   if ((events & EVENT_READ) != 0 && (core_recv(ctx, c) != NC_OK || c.done)) return core_close(ctx, c);
-  if ((events & EVENT_WRITE) != 0 && (core_send(ctx, c) != NC_OK || c.done)) return core_close(ctx, c);
+  if ((events & EVENT_WRITE) == 0) return;
+  if (core_send(ctx, c) != NC_OK || core_resume(ctx, c) != NC_OK || c.done) core_close(ctx, c);
 }
 
 void core_unsent(context& ctx, conn& c) noexcept {

@@ -36,6 +36,7 @@ struct msg {
   conn* owner;  // the client that waits for the response; nullptr: it is gone
   protocol::request_kind kind = protocol::request_kind::general;
   bool noreply = false;
+  bool answered_early = false;  // by the server, before it was sent whole
   // Not empty: the proxy's own reply. The request is whole with its line; vlen bytes after it are to be skipped.
   std::string_view refusal;
   msg_ref peer;  // the response; nullptr: there is none yet
@@ -64,7 +65,10 @@ void req_recv_done(context& ctx, conn& c);
 void req_client_enqueue_omsgq(conn& c, msg_ref request);
 void req_client_dequeue_omsgq(conn& c);
 
-// Goes on with a client that was held back, if it has taken enough.
+// Whether the client was held back, and has taken enough since, and so has its server.
+[[nodiscard]] bool req_may_resume(const conn& c) noexcept;
+
+// Goes on with it.
 rstatus_t req_resume(context& ctx, conn& c);
 
 // A server has caught up, or is gone: so may those go on that it held back.

@@ -23,6 +23,7 @@ void proxy_close(context& ctx, conn& p) noexcept { conn_put(ctx, p); }
 void proxy_listen(context& ctx, net::unique_fd socket) {
   conn& p = conn_get_proxy(ctx.own);
   p.sd = std::move(socket);
+  net::set_nodelay(p.sd.get());  // its clients inherit it
   if (!event_add_conn(ctx.evb, p)) throw std::system_error(errno, std::generic_category(), "cannot watch a listener");
   event_del_out(ctx.evb, p);
   ctx.trace.listening(p.sd.get());
@@ -45,7 +46,6 @@ rstatus_t proxy_accept(context& ctx, conn& p) {
   try {
     conn& c = conn_get(ctx.pool, conn_role::client);
     c.sd = std::move(client);
-    net::set_nodelay(sd);
     if (!event_add_conn(ctx.evb, c)) {
       ctx.trace.problem(sd, "epoll_ctl", errno);
       conn_put(ctx, c);

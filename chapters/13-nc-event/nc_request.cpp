@@ -21,6 +21,10 @@ bool owed_too_much(const conn& c) { return c.omsg_q.size() >= most_owed || c.owe
 
 bool owed_little(const conn& c) { return c.omsg_q.size() <= most_owed / 2 && c.owed_bytes <= most_owed_bytes / 2; }
 
+bool is_behind(const server_pool& pool) noexcept {
+  return std::ranges::any_of(pool.srv.conns, [](const conn& s) { return s.queued_bytes > most_queued_bytes / 2; });
+}
+
 void hold_back(context& ctx, conn& c) noexcept {
   event_del_in(ctx.evb, c);
   c.held_back = true;
@@ -80,8 +84,11 @@ void req_client_dequeue_omsgq(conn& c) {
   assert(!c.omsg_q.empty() || c.owed_bytes == 0);
 }
 
+bool req_may_resume(const conn& c) noexcept {
+  return c.held_back && owed_little(c) && !is_behind(*static_cast<server_pool*>(c.owner));
+}
+
 rstatus_t req_resume(context& ctx, conn& c) {
-  if (!c.held_back || !owed_little(c)) return NC_OK;
   c.held_back = false;
   event_add_in(ctx.evb, c);
   // What the kernel holds would be an edge again; what rbuf holds would not.
@@ -90,7 +97,7 @@ rstatus_t req_resume(context& ctx, conn& c) {
 
 void req_relieve(context& ctx, server_pool& pool) noexcept {
   for (conn& c : pool.conns) {
-    if (c.held_back) core_unsent(ctx, c);  // core_flush goes on with it
+    if (c.held_back) core_unsent(ctx, c);  // core_flush asks whether it may go on
   }
 }
 
@@ -103,7 +110,8 @@ msg* req_send_next(context& ctx, conn& s) {
 // Into the next queue before it leaves this one: should there be no memory for that, it is not lost.
 void req_send_done(context& ctx, conn& s) {
   const bool behind = s.queued_bytes > most_queued_bytes / 2;
-  if (!s.imsg_q.front()->noreply) s.enqueue_outq(s, s.imsg_q.front());
+  const msg& request = *s.imsg_q.front();
+  if (!request.noreply && !request.answered_early) s.enqueue_outq(s, s.imsg_q.front());
   s.dequeue_inq(s);
   if (behind && s.queued_bytes <= most_queued_bytes / 2) req_relieve(ctx, static_cast<server*>(s.owner)->pool);
 }

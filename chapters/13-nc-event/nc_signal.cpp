@@ -14,8 +14,8 @@ void signal_init(context& ctx) {
   sigemptyset(&wanted);
   sigaddset(&wanted, SIGINT);
   sigaddset(&wanted, SIGTERM);
-  if (pthread_sigmask(SIG_BLOCK, &wanted, nullptr) != 0) {
-    throw std::system_error(errno, std::generic_category(), "cannot block the signals");
+  if (const int why = pthread_sigmask(SIG_BLOCK, &wanted, nullptr); why != 0) {
+    throw std::system_error(why, std::generic_category(), "cannot block the signals");
   }
   conn& c = conn_get_signals(ctx.own);
   c.sd.reset(signalfd(-1, &wanted, SFD_NONBLOCK | SFD_CLOEXEC));

@@ -103,7 +103,8 @@ struct conn : conn_handlers {
   conn* next_unsent = nullptr;  // who comes after it in context::unsent
 };
 
-// Makes a client's connection or one to a server, by the owner; or the one that listens; or the one that hears signals.
+// Makes a connection of this role (client or server) for the owner; or the one that listens; or the one that hears
+// signals.
 conn& conn_get(conn_owner& owner, conn_role role);
 conn& conn_get_proxy(conn_owner& owner);
 conn& conn_get_signals(conn_owner& owner);

@@ -37,7 +37,7 @@ struct context {
   bool stop = false;
 
   std::vector<std::unique_ptr<server_pool>> pools;
-  conn_owner own;               // the listeners, and who hears signals
+  conn_owner own;               // who hears signals
   conn* unsent = nullptr;       // have something to send since this turn of the loop: the first of them
   conn* last_unsent = nullptr;  // and the last; conn::next_unsent leads from one to the next
   conn_list closed;             // are closed since this turn

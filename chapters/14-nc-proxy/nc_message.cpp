@@ -28,6 +28,9 @@ bool memcache_parse_req(msg& m, std::string_view line) {
 
 bool memcache_parse_rsp(msg& m, std::string_view line) {
   const protocol::reply_frame frame = frame_reply(line);
+  const bool begun = m.mhdr.size() > 0;
+  if (begun && !frame.last && (frame.value_bytes > 0) == m.items.empty())
+    return false;  // items, or lines, but not both
   m.vlen = frame.value_bytes;
   m.last_line = frame.last;
   m.complete_get = line == "END";

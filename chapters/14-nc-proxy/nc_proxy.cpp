@@ -28,7 +28,8 @@ namespace {
 void proxy_listen(context& ctx, server_pool& pool, net::unique_fd socket) {
   conn& p = conn_get_proxy(pool.listeners);
   p.sd = std::move(socket);
-  net::set_keepalive(p.sd.get(), pool.conf.tcpkeepalive);  // its clients inherit it
+  net::set_nodelay(p.sd.get());  // its clients inherit it
+  net::set_keepalive(p.sd.get(), pool.conf.tcpkeepalive);
   if (!event_add_conn(ctx.evb, p)) throw std::system_error(errno, std::generic_category(), "cannot watch a listener");
   event_del_out(ctx.evb, p);
   ctx.log.line(log_level::notice, "p ", p.sd.get(), " listening on '", nutcracker::to_string(pool.conf.listen.where),
@@ -63,7 +64,6 @@ rstatus_t proxy_accept(context& ctx, conn& p) {
   try {
     conn& c = conn_get(pool, conn_role::client);
     c.sd = std::move(client);
-    net::set_nodelay(sd);
     if (!event_add_conn(ctx.evb, c)) {
       ctx.log.line(log_level::error, "epoll_ctl refuses a client");
       conn_put(ctx, c);

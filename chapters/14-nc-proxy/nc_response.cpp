@@ -26,6 +26,20 @@ bool is_unwanted(const conn& s) {
   return c == nullptr || c->owed_bytes + s.rmsg->mhdr.size() > most_debt;
 }
 
+// Whose response it is that has come: the oldest request's. A server that refuses a value says so before it has come
+// whole, and reads the rest to throw it away: then it is the request's that is being sent, and it is sent to its end
+// all the same. nullptr: nobody has asked.
+msg_ref take_request(conn& s) {
+  msg_ref request;
+  if (!s.omsg_q.empty()) {
+    request = s.omsg_q.front();
+    s.dequeue_outq(s);
+  } else if (!s.imsg_q.empty() && s.imsg_q.front()->sent > 0 && !s.imsg_q.front()->noreply) {
+    if (!std::exchange(s.imsg_q.front()->answered_early, true)) request = s.imsg_q.front();
+  }
+  return request;
+}
+
 }  // namespace
 
 msg* rsp_recv_next(context&, conn& s) {
@@ -40,14 +54,13 @@ msg* rsp_recv_next(context&, conn& s) {
 
 void rsp_recv_done(context& ctx, conn& s) {
   msg_ref response = std::move(s.rmsg);
-  if (s.omsg_q.empty()) {
-    // Nobody has asked. Whatever it is, what comes after it cannot be trusted.
+  const msg_ref request = take_request(s);
+  if (request == nullptr) {
+    // Whatever it is, what comes after it cannot be trusted.
     s.err = EPROTO;
     s.done = true;
     return;
   }
-  const msg_ref request = s.omsg_q.front();
-  s.dequeue_outq(s);
   server_ok(s);
   if (response->mhdr.forgotten()) return req_failed(ctx, *request, ENOBUFS);
   const server& srv = *static_cast<server*>(s.owner);
@@ -129,7 +142,7 @@ void req_answered(context& ctx, msg& request, msg_ref response) noexcept {
 }
 
 void req_failed(context& ctx, msg& request, int err) noexcept try {
-  if (request.noreply) return;
+  if (request.noreply || request.answered_early) return;
   msg_ref response = std::make_shared<msg>(false, nullptr);
   response->failure = true;
   response->mhdr.append_copy("SERVER_ERROR " + std::string(strerrordesc_np(err)) + "\r\n");

@@ -89,7 +89,7 @@ bool server_active(const conn& s) { return !s.imsg_q.empty() || !s.omsg_q.empty(
 
 namespace {
 
-// Looks the server's name up, the first time. The one thing in the loop that can make everybody wait; a number instead
+// Looks the server's name up, until it is found. The one thing in the loop that can make everybody wait; a number instead
 // of a name takes no time. nullptr: errno says why there is no address.
 const net::address* server_resolve(server& srv) noexcept try {
   if (!srv.addr) {
@@ -159,6 +159,7 @@ void server_close(context& ctx, conn& s) noexcept {
   // An end in the middle of what was promised.
   if (s.err == 0) s.err = ECONNRESET;
   ctx.log.line(log_level::info, "server '", srv.conf.name, "': ", strerrordesc_np(s.err));
+  if (s.connecting) srv.addr.reset();  // it may have moved
   conn_put(ctx, s);
   server_failure(ctx, srv);
   while (!s.omsg_q.empty()) {

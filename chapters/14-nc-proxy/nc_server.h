@@ -27,9 +27,9 @@ struct server : conn_owner {
   server_pool& pool;
   const nutcracker::server_conf& conf;
   std::size_t index;                 // in its pool
-  std::optional<net::address> addr;  // looked up when the first connection is made
+  std::optional<net::address> addr;  // looked up when a connection is made; none: not yet, or it was of no use
   std::uint32_t failure_count = 0;   // in a row
-  msec next_retry = 0;               // ejected until then; 0: it is not
+  msec next_retry = 0;               // ejected until then; 0, or past: it is not
 };
 
 // The sockets on which a pool takes clients.

@@ -23,8 +23,8 @@ void signal_init(context& ctx) {
   sigset_t wanted;
   sigemptyset(&wanted);
   for (const int number : {SIGINT, SIGTERM, SIGHUP, SIGTTIN, SIGTTOU}) sigaddset(&wanted, number);
-  if (pthread_sigmask(SIG_BLOCK, &wanted, nullptr) != 0) {
-    throw std::system_error(errno, std::generic_category(), "cannot block the signals");
+  if (const int why = pthread_sigmask(SIG_BLOCK, &wanted, nullptr); why != 0) {
+    throw std::system_error(why, std::generic_category(), "cannot block the signals");
   }
   conn& c = conn_get_signals(ctx.own);
   c.sd.reset(signalfd(-1, &wanted, SFD_NONBLOCK | SFD_CLOEXEC));
@@ -39,8 +39,11 @@ rstatus_t signal_recv(context& ctx, conn& c) {
   while (read(c.sd.get(), &signal, sizeof signal) == sizeof signal) {
     switch (signal.ssi_signo) {
       case SIGHUP:
-        if (const std::error_code why = ctx.log.reopen()) break;  // it has said so
-        ctx.log.line(log_level::notice, "the log goes on in a new file");
+        if (const std::error_code why = ctx.log.reopen()) {
+          ctx.log.line(log_level::error, "the log stays in the old file: ", why.message());
+        } else if (!ctx.opts.output.empty()) {
+          ctx.log.line(log_level::notice, "the log goes on in a new file");
+        }
         break;
       case SIGTTIN: say_level(ctx, ctx.log.louder()); break;
       case SIGTTOU: say_level(ctx, ctx.log.quieter()); break;

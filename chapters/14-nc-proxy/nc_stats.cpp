@@ -157,7 +157,7 @@ void stats::event_loop_stats(std::stop_token stop) noexcept {
 // False: there was no descriptor for whoever asks.
 bool stats::answer() noexcept {
   const net::unique_fd client(accept4(socket_.get(), nullptr, nullptr, SOCK_CLOEXEC));
-  if (!client) return errno == ECONNABORTED || errno == EINTR;
+  if (!client) return errno == EAGAIN || errno == ECONNABORTED || errno == EINTR;
   // Whoever asks and does not read must not keep the others waiting for ever.
   const timeval patience{1, 0};
   setsockopt(client.get(), SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);

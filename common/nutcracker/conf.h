@@ -29,7 +29,7 @@ struct endpoint {
 
 struct listen_conf {
   endpoint where;              // port 0: one of the kernel's choice
-  std::optional<mode_t> mode;  // of a unix socket's file; none: what the umask leaves
+  std::optional<mode_t> mode;  // of a unix socket's file; none: 0700
 };
 
 struct server_conf {

@@ -77,8 +77,8 @@ class logger {
 
   // The next three may be called in a signal handler.
 
-  // SIGHUP, after a log rotation: goes on in a new file of the same name. If there cannot be one, says why and goes on
-  // in the old one, whereas nutcracker logs no more. Of stderr: does nothing.
+  // SIGHUP, after a log rotation: goes on in a new file of the same name. If there cannot be one, returns why and goes
+  // on in the old one, whereas nutcracker logs no more. Of stderr: does nothing.
   [[nodiscard]] std::error_code reopen() noexcept;
 
   // SIGTTIN and SIGTTOU: one level more or less, as far as there are any. Return the new one. One thread at a time.

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """Draws each chapter's state diagram, NN-states.svg, from its code: conn_states (conn.h) says which states there are
 and what they mean, is_legal (conn.cpp) which may follow which. What the chapter's parent does not have is drawn in
-amber. A chapter without conn_states has no picture.
+amber. A chapter without conn_states has no picture, and a picture that no note shows is not drawn.
 
-    states.py            draws them all
-    states.py --check    draws nothing; exit status 1 if a picture is not what the code says
+    states.py            draws them all, and removes those that no note shows
+    states.py --check    draws nothing; exit status 1 if a picture is not what the code says, or one too many
 """
 import re
 import sys
@@ -171,8 +171,13 @@ def draw(chapter: str, machine: Machine, old: Machine) -> str:
     return FRAME.format(chapter=chapter, content="\n".join(content), legend=legend)
 
 
+def is_shown(file: Path) -> bool:
+    """Whether a note has this picture in it."""
+    return any(f"](pictures/{file.name})" in note.read_text(encoding="utf-8") for note in HERE.parent.glob("*.md"))
+
+
 def main(arguments: list[str]) -> bool:
-    """True: a picture is stale."""
+    """True: a picture is stale, or one too many."""
     if arguments not in ([], ["--check"]):
         sys.exit(__doc__)
     stale = False
@@ -181,13 +186,18 @@ def main(arguments: list[str]) -> bool:
         machines[chapter.name] = machine = read_machine(chapter.name)
         if machine is None:
             continue
-        picture = draw(chapter.name, machine, machines.get(chapter.parent) or machine)
         file = HERE / f"{chapter.number}-states.svg"
-        if not arguments:
-            file.write_text(picture, encoding="utf-8")
-        elif not file.exists() or file.read_text(encoding="utf-8") != picture:
-            print(f"{file.name} is not what the code says: run notes/pictures/states.py", file=sys.stderr)
+        picture = draw(chapter.name, machine, machines.get(chapter.parent) or machine) if is_shown(file) else None
+        if picture == (file.read_text(encoding="utf-8") if file.exists() else None):
+            continue
+        if arguments:
+            fault = "is not what the code says" if picture else "is in no note"
+            print(f"{file.name} {fault}: run notes/pictures/states.py", file=sys.stderr)
             stale = True
+        elif picture:
+            file.write_text(picture, encoding="utf-8")
+        else:
+            file.unlink()
     return stale
 
 

@@ -22,6 +22,7 @@
 
 #include "common/net/unique_fd.h"
 #include "tests/contract/harness/client.h"
+#include "tests/contract/harness/packets.h"
 #include "tests/contract/harness/server_process.h"
 #include "tests/contract/harness/target.h"
 
@@ -217,6 +218,40 @@ TEST_SUITE("udp") {
     CHECK(c.receive().body == "ERROR\r\n");  // as over TCP: the search for lines goes on where the value should end
     CHECK(c.ask(4, "set a 0 0 2000000\r\nxy") == "SERVER_ERROR object too large for cache\r\n");
     CHECK(c.ask(5, "version\r\n").starts_with("VERSION "));
+  }
+
+  // As a line, a noop is "\x80" and half a line of 22 bytes: its opcode is a line feed.
+  TEST_CASE("the first byte decides, once a datagram") {
+    const server_process server{{"-U", "-1", "-t", "1"}};
+    udp_client c{server};
+    const std::string noop = packets::encode(packets::bare(packets::noop));
+    const bool binary = under_test().can("binary");
+    const std::string answer = binary ? packets::encode(packets::reply{}, packets::noop) : "ERROR\r\n";
+    c.send(1, "version\r\n" + noop);
+    CHECK(c.receive().body.starts_with("VERSION "));
+    const datagram second = c.receive();
+    CHECK(second.request_id == 1);
+    CHECK(second.body == "ERROR\r\n");
+    CHECK(c.ask(2, noop) == answer);
+    CHECK(c.ask(3, "version\r\n").starts_with("VERSION "));
+    // The other way round: for who speaks packets the line is half a header, for who does not the end of a line.
+    CHECK(c.ask(4, noop + "version\r\n") == answer);
+    if (!binary) CHECK(c.receive().body == "ERROR\r\n");
+    CHECK(c.ask(5, "version\r\n").starts_with("VERSION "));
+  }
+
+  // No line is the answer to who speaks packets; and to who does not, this packet is half a line.
+  TEST_CASE("half a packet is forgotten, in silence") {
+    const server_process server{{"-U", "-1", "-t", "1"}};
+    udp_client c{server};
+    const std::string set = packets::encode(packets::update(packets::set, "half a value"));
+    REQUIRE(set.find('\n') == std::string::npos);
+    for (std::size_t length = 1; length < set.size(); ++length) {
+      CAPTURE(length);
+      c.send(1, set.substr(0, length));
+      REQUIRE(c.ask(2, "version\r\n").starts_with("VERSION "));
+    }
+    CHECK(c.ask(3, "get @a\r\n") == "END\r\n");
   }
 
   TEST_CASE("garbage harms nobody") {
