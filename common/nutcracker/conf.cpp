@@ -7,9 +7,7 @@
 // - `listen` may have port 0, so that a test need not guess a free one.
 // Stricter:
 // - numbers end at 2^31 - 1, the weights of a pool below 2^32. nutcracker counts on in 32 bits: 4294967297 is 1.
-// - the mode of a unix socket is octal, 0700 if none is given. nutcracker reads "abc" as 0, and nobody can connect;
-// where
-//   there is none, it leaves what the umask does.
+// - the mode of a unix socket is octal, and 0700 if none is given. nutcracker reads "abc" as 0, and nobody can connect.
 // - a unix socket may be listened on once, whatever its mode. nutcracker's second pool takes the file from the first.
 // - `servers` stands once and is a list. nutcracker takes one server without a dash if a list follows.
 // - a server has a host, a path that fits into a socket's address, and no empty name.

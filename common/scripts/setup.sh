@@ -14,6 +14,7 @@ client_packages=(
   php-cli php-memcached
   ruby ruby-dalli
 )
+fuzz_packages=(clang libclang-rt-dev)
 
 say() { printf '%s\n' "$*" >&2; }
 
@@ -36,6 +37,9 @@ present_without_dpkg() {
     g++) command -v c++ || command -v g++ || command -v clang++ ;;
     meson | pkg-config | python3 | git | memcached | nutcracker) command -v "$1" ;;
     ninja-build) command -v ninja ;;
+    clang) command -v clang++ ;;
+    libclang-rt-dev) echo 'extern "C" int LLVMFuzzerTestOneInput(const char*, unsigned long) { return 0; }' |
+      clang++ -x c++ -fsanitize=fuzzer -o /dev/null - ;;
     universal-ctags) ctags --version 2>/dev/null | grep -q 'Universal Ctags' ;;
     libmemcached-tools) command -v memccapable ;;
     doctest-dev) [[ -e /usr/include/doctest/doctest.h || -e /usr/local/include/doctest/doctest.h ]] ;;
@@ -117,9 +121,9 @@ require_packages() {
   say "Cannot $reason before these are installed, and cannot install them from here:"
   say "  Debian, Ubuntu:  sudo apt-get install ${missing[*]}"
   say "Elsewhere a build needs these:"
-  say "  Fedora:          sudo dnf install gcc-c++ meson ninja-build pkgconf ctags libevent-devel xxhash-devel doctest-devel"
-  say "  Arch:            sudo pacman -S gcc meson pkgconf ctags libevent xxhash doctest"
-  say "  macOS:           brew install meson ninja pkg-config universal-ctags libevent xxhash doctest"
+  say "  Fedora:          sudo dnf install gcc-c++ meson ninja-build pkgconf ctags libevent-devel xxhash-devel doctest-devel \\"
+  say "                     yaml-cpp-devel libmd-devel zlib-devel"
+  say "  Arch:            sudo pacman -S gcc meson pkgconf ctags libevent xxhash doctest yaml-cpp libmd zlib"
   exit 69
 }
 

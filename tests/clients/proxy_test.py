@@ -13,6 +13,7 @@ import socket
 import subprocess
 import tempfile
 import threading
+import time
 import unittest
 import zlib
 from collections.abc import Callable, Iterator
@@ -30,6 +31,7 @@ MIB = 1 << 20
 REFUSED = b"SERVER_ERROR Connection refused\r\n"
 RESET = b"SERVER_ERROR Connection reset by peer\r\n"
 TIMED_OUT = b"SERVER_ERROR Connection timed out\r\n"
+TOO_LARGE = b"SERVER_ERROR object too large for cache\r\n"
 NO_MEMORY = b"SERVER_ERROR Cannot allocate memory\r\n"
 MANY_CLIENTS = 1000
 MUCH = 64 * MIB  # more than the kernel's buffers take, and no proxy should keep
@@ -73,6 +75,32 @@ def hear_lines(client: Peer, most: int) -> list[bytes]:
 
 
 @contextlib.contextmanager
+def shouting(loud: Peer, words: bytes) -> Iterator[None]:
+    """It says them without end, and takes whatever it is answered."""
+
+    def shout() -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                loud.say(words)
+
+    def listen() -> None:
+        with contextlib.suppress(OSError):
+            while loud.socket.recv(MIB):
+                pass
+
+    threads = [threading.Thread(target=what) for what in (shout, listen)]
+    for thread in threads:
+        thread.start()
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):  # it has been hung up on
+            loud.socket.shutdown(socket.SHUT_RDWR)
+        for thread in threads:
+            thread.join()
+
+
+@contextlib.contextmanager
 def without_memory(proxy: Proxy) -> Iterator[None]:
     """It gets no more than it has."""
     pid = proxy.process.pid
@@ -110,6 +138,25 @@ class ProxyTest(unittest.TestCase):
         peer = fake.accept()
         self.addCleanup(peer.close)
         return peer
+
+    def chapter_12(self, *flags: str) -> Server:
+        """It says at once that a value is too large. Debian's memcached reads it first."""
+        program = Path(ClientTest.program).with_name("12-maxconns")
+        if not program.exists():
+            self.skipTest(f"{program} is not built")
+        server = Server(program, *flags)
+        self.addCleanup(server.stop)
+        return server
+
+    def sets_too_much(self, client: Peer, other: Peer) -> None:
+        """Twice, to a server that takes 1 MiB; and what the other asks of it before and after is answered."""
+        value = b"x" * 10_000_000
+        for _ in range(2):
+            other.say(b"get none\r\n" * 100)
+            client.say(b"set a 0 0 %d\r\n%b\r\n" % (len(value), value))
+            other.say(b"get none\r\n" * 100)
+            client.hear(TOO_LARGE)
+            other.hear(b"END\r\n" * 200)
 
     def directory(self) -> Path:
         return Path(self.enterContext(tempfile.TemporaryDirectory(prefix="drive_machine-")))
@@ -233,6 +280,40 @@ class OneServer(ProxyTest):
                 self.assertRegex(client.hear_line(), rb"^SERVER_ERROR [A-Z][a-z ]+\r\n$")
                 behind.hear_end()
 
+    def test_a_server_that_answers_before_it_has_heard_all(self):
+        """It refuses a value by the line that announces it, and reads the value to throw it away."""
+        fake = self.fake()
+        proxy = self.front(fake.address)
+        client, other = self.connect(proxy), self.connect(proxy)
+        line, value = b"set a 0 0 %d\r\n" % MUCH, b"x" * MUCH + b"\r\n"
+        client.say(line + value)
+        behind = self.accept(fake)
+        behind.answer(line, TOO_LARGE)
+        client.hear(TOO_LARGE)
+        other.say(b"get a\r\n")
+        client.say(b"get b\r\n")
+        behind.hear(value)
+        for _ in range(2):
+            key = behind.hear_line().split()[1]
+            behind.say(hit(key, key))
+        other.hear(hit(b"a", b"a"))
+        client.hear(hit(b"b", b"b"))
+        # One answer is enough: a second is nobody's, and if the server ends, its client has been told.
+        for then in (lambda peer: peer.say(TOO_LARGE), Peer.close):
+            client.say(line + value)
+            behind.answer(line, TOO_LARGE)
+            client.hear(TOO_LARGE)
+            then(behind)
+            still_serves(other)
+            client.say(b"get b\r\n")
+            behind = self.accept(fake)
+            behind.answer(b"get b\r\n", b"END\r\n")
+            client.hear(b"END\r\n")
+
+    def test_a_value_that_is_too_large_for_chapter_12(self):
+        proxy = self.front(self.chapter_12("-I", "1m").address)
+        self.sets_too_much(self.connect(proxy), self.connect(proxy))
+
     def test_a_server_that_answers_byte_by_byte(self):
         fake = self.fake()
         proxy = self.front(fake.address)
@@ -339,6 +420,20 @@ class OneServer(ProxyTest):
         self.flood(proxy, client, b"set a 0 0 10000 noreply\r\n%b\r\n" % (b"x" * 10_000))
         self.assertLess(proxy.memory_peak() - before, MUCH // 4)
 
+    def test_errors_between_noreplies_for_a_server_that_does_not_read(self):
+        """The client is listened to again when the server has caught up, not when an error has been answered."""
+        proxy = self.front(self.fake().address)
+        client, other = self.connect(proxy), self.connect(proxy)
+        before = proxy.memory_peak()
+        words = b"foo\r\nset a 0 0 10000 noreply\r\n%b\r\n" % (b"x" * 10_000)
+        client.socket.setblocking(False)
+        sent = 0
+        with contextlib.suppress(BlockingIOError):
+            while sent < MUCH:
+                sent += client.socket.send(words)
+                still_serves(other)  # so the proxy always finds an error and a noreply
+        self.assertLess(proxy.memory_peak() - before, MUCH // 4)
+
     def test_values_for_a_server_that_does_not_read(self):
         fake = self.fake()
         proxy = self.front(fake.address)
@@ -350,26 +445,23 @@ class OneServer(ProxyTest):
     def test_a_client_that_never_stops_leaves_time_for_others(self):
         proxy = self.front()
         loud, other = self.connect(proxy), self.connect(proxy)
-        over = threading.Event()
-        chunk = b"set %b 0 0 100 noreply\r\n%b\r\n" % (self.key, b"x" * 100) * 500
-
-        def shout() -> None:
-            with contextlib.suppress(OSError):
-                while not over.is_set():
-                    loud.say(chunk)
-
         before = proxy.memory_peak()
-        thread = threading.Thread(target=shout)
-        thread.start()
-        try:
+        with shouting(loud, b"set %b 0 0 100 noreply\r\n%b\r\n" % (self.key, b"x" * 100) * 500):
             other.socket.settimeout(2)
             for _ in range(50):
                 other.ask(b"get none\r\n", b"END\r\n")
-        finally:
-            over.set()
-            loud.socket.settimeout(0.1)
-            thread.join()
         self.assertLess(proxy.memory_peak() - before, 2 * MUCH)
+
+    def test_a_client_that_never_stops_asking_the_proxy_itself(self):
+        """No server slows it down: it takes its answers, and there are as many again to give."""
+        proxy = self.front()
+        loud, other = self.connect(proxy), self.connect(proxy)
+        with shouting(loud, b"x\r\n" * 200_000):
+            other.socket.settimeout(3)
+            begun = time.monotonic()
+            for _ in range(200):
+                still_serves(other)
+            self.assertLess(time.monotonic() - begun, DEADLINE)
 
     def test_the_binary_protocol_is_not_spoken(self):
         client = self.connect(self.front())
@@ -504,6 +596,23 @@ def keys_of(number: int, count: int) -> list[bytes]:
 
 
 BY_CRC = "hash: crc32\ndistribution: modula"
+NO_TIMER, KEEPALIVE = "00", "02"  # in /proc/net/tcp
+
+
+def other_end(peer: Peer) -> list[str]:
+    """What /proc/net/tcp says of the proxy's end of this connection."""
+    ends = [f":{name[1]:04X}" for name in (peer.socket.getpeername(), peer.socket.getsockname())]
+    rows = (line.split() for line in Path("/proc/net/tcp").read_text(encoding="ascii").splitlines()[1:])
+    return next(row for row in rows if [row[1][-5:], row[2][-5:]] == ends)
+
+
+def timer(client: Peer) -> str:
+    return other_end(client)[5].partition(":")[0]
+
+
+def has_been_read(peer: Peer) -> bool:
+    return int(other_end(peer)[4].partition(":")[2], 16) == 0
+
 
 # ---- stories: what happens to a proxy, and what it will have counted when they are over ----
 
@@ -546,6 +655,8 @@ def hung_up_on(test: ProxyTest, start: Callable) -> tuple[Proxy, dict[str, int]]
         client.say(b"get a\r\nget a\r\n")
         behind = test.accept(fake)
         behind.answer(b"get a\r\nget a\r\n", b"VALUE a 0 10\r\nhalf")
+        # nutcracker does not hear of an end that comes together with what it has to read first.
+        wait_until(lambda: has_been_read(behind), "the proxy has read the half")
         end(behind)
         for _ in range(2):
             test.assertRegex(client.hear_line(), rb"^SERVER_ERROR ")
@@ -624,6 +735,24 @@ class Pools(ProxyTest):
         client.say(b"get a\r\n")
         self.accept(fake).answer(b"get a\r\n", b"VALUE a 0 10\r\nhalf")
         client.hear(TIMED_OUT)
+
+    def test_a_server_that_never_answers_a_client_that_was_held_back(self):
+        """The client has asked so much else that its last request waited; from then on it is timed as any other."""
+        fake = self.fake()
+        client = self.connect(self.start(Pool([fake.address], "timeout: 400")))
+        client.say(b"get a\r\n")
+        behind = self.accept(fake)
+        behind.answer(b"get a\r\n", b"END\r\n")
+        client.hear(b"END\r\n")
+        client.socket.settimeout(3)
+        client.ask(b"foo\r\n" * 200 + b"get a\r\n", b"ERROR\r\n" * 200 + TIMED_OUT)
+
+    def test_a_value_that_is_too_large_ejects_nobody(self):
+        rules = "auto_eject_hosts: true\nserver_failure_limit: 2\nserver_retry_timeout: 60000"
+        proxy = self.start(Pool([self.chapter_12("-I", "1m").address], rules), flags=("-i", "20"))
+        self.sets_too_much(self.connect(proxy), self.connect(proxy))
+        stats = proxy.wait_for_stats(lambda s: s["pool"]["one"]["responses"] == 402, "all is counted")
+        self.assertEqual((stats["pool"]["server_ejects"], stats["pool"]["one"]["server_err"]), (0, 0))
 
     def test_an_idle_server_is_not_late(self):
         fake = self.fake()
@@ -837,6 +966,30 @@ class Pools(ProxyTest):
         behind.answer(b"get a\r\n", b"END\r\n")
         client.hear(b"END\r\n")
 
+    def test_a_server_with_an_ipv6_address(self):
+        listener = self.enterContext(socket.socket(socket.AF_INET6))
+        try:
+            listener.bind(("::1", 0))
+        except OSError as problem:
+            self.skipTest(f"this machine has no ::1: {problem}")
+        listener.listen()
+        listener.settimeout(DEADLINE)
+        client = self.connect(self.start(Pool([f"::1:{listener.getsockname()[1]}"])))
+        client.say(b"get a\r\n")
+        behind = Peer(listener.accept()[0])
+        self.addCleanup(behind.close)
+        behind.answer(b"get a\r\n", b"END\r\n")
+        client.hear(b"END\r\n")
+
+    def test_whether_clients_are_asked_for_a_sign_of_life(self):
+        for kept, wanted in (("true", KEEPALIVE), ("false", NO_TIMER)):
+            with self.subTest(kept):
+                proxy = self.start(Pool([servers[0].address], f"tcpkeepalive: {kept}"))
+                client = self.connect(proxy)
+                still_serves(client)
+                # Until the client's kernel has acknowledged the answer, another timer hides this one.
+                wait_until(lambda: timer(client) == wanted, f"its timer is {wanted}")
+
     # ---- many keys ----
 
     def test_500_keys_over_five_servers(self):
@@ -984,6 +1137,28 @@ class Pools(ProxyTest):
         wait_until(lambda: log.exists() and log.read_text(encoding="utf-8"), "there is a new log")
         self.assertNotIn("listening", log.read_text(encoding="utf-8"))
         still_serves(self.connect(proxy))
+
+    def test_a_log_that_cannot_be_opened_anew(self):
+        """The old one goes on, and says why."""
+        here = self.directory() / "here"
+        here.mkdir()
+        proxy = self.start(Pool([servers[0].address]), flags=("-o", str(here / "log")))
+        moved = here.rename(here.with_name("moved")) / "log"
+        before = len(moved.read_text(encoding="utf-8"))
+        proxy.process.send_signal(signal.SIGHUP)
+        said = wait_until(lambda: moved.read_text(encoding="utf-8")[before:], "it says something")
+        self.assertRegex(said, r"\A[^\n]*No such file or directory\n\Z")
+        still_serves(self.connect(proxy))
+
+    def test_a_log_that_is_no_file_is_not_opened_anew(self):
+        """Of two signals it hears the one with the lower number first."""
+        proxy = self.start(Pool([servers[0].address]))
+        said = lambda: (proxy.path / "stderr").read_text(encoding="utf-8")  # noqa: E731
+        before = len(said())
+        proxy.process.send_signal(signal.SIGHUP)
+        proxy.process.send_signal(signal.SIGTTOU)
+        wait_until(lambda: said()[before:].endswith("\n"), "it has heard the signals")
+        self.assertRegex(said()[before:], r"\A[^\n]* warn\n\Z")
 
     def test_signals_that_make_the_log_say_more_or_less(self):
         here = self.directory()
