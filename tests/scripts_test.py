@@ -274,7 +274,7 @@ class Demo(unittest.TestCase):
         return demo.returncode, self.left_by(demo), said.decode()
 
     def start(self, command: list, output: int, complaints: int = subprocess.PIPE) -> subprocess.Popen:
-        """In a session of its own, by which its processes are known."""
+        """In a session of its own, by which its processes are known; and it hears Ctrl-C, should these tests be deaf to it."""
         demo = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
@@ -283,6 +283,7 @@ class Demo(unittest.TestCase):
             env=self.ENV,
             encoding="utf-8",
             start_new_session=True,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
         self.addCleanup(self.kill_all, demo)
         return demo
