@@ -34,7 +34,7 @@ def ask(client: Client, request: bytes, end: bytes) -> str:
         times.append((time.monotonic() - start) * 1e3)
     long = sum(t for t in times if t > A_WHILE)
     return (f"{len(times):>7,} answers   slowest {max(times):7.1f} ms   "
-            f"{long / HOW_LONG / 10:3.0f} % of the time in waits over {A_WHILE} ms")
+            f"{long / sum(times):4.0%} of the time in waits over {A_WHILE} ms")
 
 
 def main() -> None:
