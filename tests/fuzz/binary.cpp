@@ -11,50 +11,20 @@
 #include <utility>
 #include <vector>
 
-#include "common/storage/store.h"
-#include "tests/fuzz/conversation.h"
 #include "tests/fuzz/packets.h"
+#include "tests/fuzz/session.h"
 
 namespace {
 
-storage::options small_items() {
-  storage::options opts;
-  opts.item_size_max = fuzz::item_size_max;
-  opts.hash_power = 1;  // it grows soon
-  return opts;
-}
-
-// The machine of a chapter without its sockets.
-class session : public fuzz::subject {
+class binary_session : public fuzz::session {
  public:
-  explicit session(storage::store& store)
-      : env_{store, commands_, true, {}, [](std::string_view group, const storage::add_stat& add) {
-               add("group", group);
-               return group.empty() || group == "settings";
-             }} {}
-
-  void send(std::string_view bytes) override {
-    input_ += bytes;
-    while (!hung_up_ && step()) continue;
-  }
-
-  std::string hear() override { return std::exchange(replies_, {}); }
-  bool has_hung_up() const override { return hung_up_; }
+  using session::session;
 
  private:
-  // False: what is left of the input is not enough for another step.
-  bool step() {
-    if (swallow_ > 0) return swallow();
+  bool read_request() override {
     if (item_) return read_value();
     if (header_) return read_extras_and_key();
     return read_header();
-  }
-
-  bool swallow() {
-    const std::size_t n = std::min(swallow_, input_.size());
-    input_.erase(0, n);
-    swallow_ -= n;
-    return n > 0;
   }
 
   bool read_header() {
@@ -132,32 +102,14 @@ class session : public fuzz::subject {
     if (!item_) header_.reset();
   }
 
-  protocol::command_stats commands_;
-  protocol::environment env_;
   protocol::binary_outcome out_;
-  std::string input_;
-  std::string replies_;
-  bool hung_up_ = false;
 
   std::optional<protocol::binary_request_header> header_;  // of a request that has begun
-  storage::item_ref item_;                                 // waits for its value
-  storage::store_mode mode_{};
-  std::uint64_t cas_ = 0;
-  std::size_t swallow_ = 0;
 };
 
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-  if (size < fuzz::script::plan_size) return 0;
-  storage::store store(small_items());
-  store.set_time(fuzz::now);
-  fuzz::contents stored;
-  fuzz::packets m(stored);
-  {
-    session s(store);
-    fuzz::converse(s, m, fuzz::script({data, size}));
-  }
-  fuzz::check_memory(store, stored);
+  fuzz::converse_with<binary_session, fuzz::packets>({data, size});
   return 0;
 }

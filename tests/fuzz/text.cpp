@@ -10,49 +10,19 @@
 #include <utility>
 #include <vector>
 
-#include "common/storage/store.h"
-#include "tests/fuzz/conversation.h"
 #include "tests/fuzz/lines.h"
+#include "tests/fuzz/session.h"
 
 namespace {
 
-storage::options small_items() {
-  storage::options opts;
-  opts.item_size_max = fuzz::item_size_max;
-  opts.hash_power = 1;  // it grows soon
-  return opts;
-}
-
-// The machine of a chapter without its sockets.
-class session : public fuzz::subject {
+class text_session : public fuzz::session {
  public:
-  explicit session(storage::store& store)
-      : env_{store, commands_, true, {}, [](std::string_view group, const storage::add_stat& add) {
-               add("group", group);
-               return group.empty() || group == "settings";
-             }} {}
-
-  void send(std::string_view bytes) override {
-    input_ += bytes;
-    while (!hung_up_ && step()) continue;
-  }
-
-  std::string hear() override { return std::exchange(replies_, {}); }
-  bool has_hung_up() const override { return hung_up_; }
+  using session::session;
 
  private:
-  // False: what is left of the input is not enough for another step.
-  bool step() {
-    if (swallow_ > 0) return swallow();
+  bool read_request() override {
     if (item_) return read_value();
     return read_command();
-  }
-
-  bool swallow() {
-    const std::size_t n = std::min(swallow_, input_.size());
-    input_.erase(0, n);
-    swallow_ -= n;
-    return n > 0;
   }
 
   bool read_value() {
@@ -112,34 +82,16 @@ class session : public fuzz::subject {
     say("END");
   }
 
-  protocol::command_stats commands_;
-  protocol::environment env_;
   protocol::outcome out_;
-  std::string input_;
-  std::string replies_;
-  bool hung_up_ = false;
 
   std::vector<storage::item_ref> items_;  // found by the last get
-  storage::item_ref item_;                // waits for its value
   std::size_t filled_ = 0;
-  storage::store_mode mode_{};
-  std::uint64_t cas_ = 0;
   bool noreply_ = false;
-  std::size_t swallow_ = 0;
 };
 
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-  if (size < fuzz::script::plan_size) return 0;
-  storage::store store(small_items());
-  store.set_time(fuzz::now);
-  fuzz::contents stored;
-  fuzz::lines m(stored);
-  {
-    session s(store);
-    fuzz::converse(s, m, fuzz::script({data, size}));
-  }
-  fuzz::check_memory(store, stored);
+  fuzz::converse_with<text_session, fuzz::lines>({data, size});
   return 0;
 }
