@@ -5,6 +5,7 @@
 #include "thread.h"
 
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <unistd.h>
 
@@ -183,6 +184,13 @@ void memcached_thread_init(server& srv, int nthreads) {
   }
   for (const auto& thread : srv.threads) create_worker(*thread);
   wait_for_thread_registration(srv.registration, nthreads);
+}
+
+// Where they share a core, the kernel lets a thread that wakes up interrupt the one that runs. The master wakes up for
+// every client: it would stop a worker that serves one to let in the next. A batch thread waits until the core is free.
+void let_workers_go_first() noexcept {
+  constexpr sched_param no_priority{};
+  (void)sched_setscheduler(0, SCHED_BATCH, &no_priority);  // where that is refused, nothing changes
 }
 
 void dispatch_conn_new(server& srv, net::unique_fd fd, conn_states init_state, short event_flags,

@@ -126,6 +126,9 @@ void resume_threads(server& srv);
 // Makes the workers, and returns when all of them have registered.
 void memcached_thread_init(server& srv, int nthreads);
 
+// Thread: the master, when the workers run (they would inherit it). From now on it interrupts nobody.
+void let_workers_go_first() noexcept;
+
 // Thread: the master. Hands a client to the next worker, round robin.
 void dispatch_conn_new(server& srv, net::unique_fd fd, conn_states init_state, short event_flags,
                        std::size_t read_buffer_size, network_transport transport) noexcept;
