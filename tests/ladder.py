@@ -31,7 +31,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parent.parent
-MOST_CHANGED = 275  # "about 250" lines added or changed against the parent
+MOST_CHANGED = 300  # lines added or changed against the parent: "about 250"
 MAY_BE_LARGER = {  # and why
     "14-nc-proxy": "twemproxy's whole proxy comes in one chapter: its pools, time-outs, and statistics need each other",
 }

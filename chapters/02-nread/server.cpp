@@ -36,10 +36,10 @@ void start_listening(server& srv, std::vector<net::unique_fd> sockets) {
   for (net::unique_fd& socket : sockets) {
     const int sfd = descriptors.emplace_back(socket.get());
     net::set_nodelay(sfd);  // its clients inherit it
+    srv.trace.listening(sfd);
     if (conn_new(srv, std::move(socket), conn_listening, EV_READ | EV_PERSIST) == nullptr) {
       throw std::runtime_error("cannot listen for events on the listening socket");
     }
-    srv.trace.listening(sfd);
   }
   if (const char* path = std::getenv("MEMCACHED_PORT_FILENAME")) net::write_port_file(path, descriptors);
 }

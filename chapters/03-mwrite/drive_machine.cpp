@@ -27,6 +27,7 @@ bool would_block() noexcept { return errno == EAGAIN || errno == EWOULDBLOCK; }
 // conn_listening: one client waits in the kernel's queue. Another one, if there is one, fires the event again.
 step accept_conn(conn& c) noexcept {
   net::unique_fd client(accept4(c.sfd.get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
+  c.srv.trace.call(c.sfd.get(), "accept4", client.get());
   if (!client) {
     // EAGAIN is no error: the client may have gone again between the event and here.
     if (!would_block()) c.srv.trace.problem(c.sfd.get(), "accept()", errno);
@@ -117,9 +118,8 @@ std::optional<step> try_read_command(conn& c) {
 // read() from the client. Like read(): how many bytes came, 0 at the end of the stream, -1 with errno.
 ssize_t receive(conn& c, std::span<char> room) noexcept {
   const ssize_t res = read(c.sfd.get(), room.data(), room.size());
-  if (res <= 0) return res;
-  c.srv.trace.bytes_in(c.sfd.get(), static_cast<std::size_t>(res));
-  c.srv.stats.bytes_read.add(static_cast<std::uint64_t>(res));
+  c.srv.trace.call(c.sfd.get(), "read", res);
+  if (res > 0) c.srv.stats.bytes_read.add(static_cast<std::uint64_t>(res));
   return res;
 }
 
@@ -167,9 +167,9 @@ step read_value(conn& c) {
 // Sends as much of `unsent` as the kernel takes now, and stays in the state.
 step write_some(conn& c, std::string_view& unsent) noexcept {
   const ssize_t res = write(c.sfd.get(), unsent.data(), unsent.size());
+  c.srv.trace.call(c.sfd.get(), "write", res);
   if (res > 0) {
     unsent.remove_prefix(static_cast<std::size_t>(res));
-    c.srv.trace.bytes_out(c.sfd.get(), static_cast<std::size_t>(res));
     c.srv.stats.bytes_written.add(static_cast<std::uint64_t>(res));
     return go(c.state);
   }
@@ -231,13 +231,14 @@ void drive_machine(conn& c) {
       case conn_closing: conn_close(c); return;
     }
     conn_set_state(c, s.next);
-    if (s.stop) return;
+    if (s.stop) return c.srv.trace.asleep(c.sfd.get(), c.ev_flags);
   }
 }
 
 // Nothing may unwind through libevent's C frames: a client for whom memory runs out is closed, and the server goes on.
-void event_handler(evutil_socket_t, short, void* arg) noexcept {
+void event_handler(evutil_socket_t, short which, void* arg) noexcept {
   conn& c = *static_cast<conn*>(arg);
+  c.srv.trace.woken(c.sfd.get(), which);
   c.srv.store.set_time(std::time(nullptr));
   try {
     drive_machine(c);

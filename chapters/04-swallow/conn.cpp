@@ -55,6 +55,7 @@ conn* conn_new(server& srv, net::unique_fd fd, conn_states init_state, short eve
   const int sfd = fd.get();
   try {
     auto c = std::make_unique<conn>(srv, std::move(fd), init_state, event_flags);
+    srv.trace.asleep(sfd, event_flags);
     return (srv.conns[sfd] = std::move(c)).get();
   } catch (const std::exception& e) {
     srv.trace.problem(sfd, e.what());
@@ -63,11 +64,12 @@ conn* conn_new(server& srv, net::unique_fd fd, conn_states init_state, short eve
 }
 
 void conn_close(conn& c) noexcept {
-  c.srv.trace.closed(c.sfd.get());
-  c.srv.conns.erase(c.sfd.get());
+  server& srv = c.srv;
+  const int sfd = c.sfd.get();
+  srv.trace.closed(sfd);
+  srv.conns.erase(sfd);
+  srv.trace.given_back(sfd);
 }
-
-namespace {
 
 std::string_view state_text(conn_states state) noexcept {
   switch (state) {
@@ -81,6 +83,8 @@ std::string_view state_text(conn_states state) noexcept {
   }
   return "?";
 }
+
+namespace {
 
 // The machine's map: which state may follow which. A state may always stay as it is.
 [[maybe_unused]] bool is_legal(conn_states from, conn_states to) noexcept {
@@ -102,7 +106,7 @@ std::string_view state_text(conn_states state) noexcept {
 void conn_set_state(conn& c, conn_states state) noexcept {
   if (state == c.state) return;
   assert(is_legal(c.state, state));
-  c.srv.trace.state(c.sfd.get(), state_text(c.state), state_text(state));
+  c.srv.trace.state(c.sfd.get(), c.state, state);
   c.state = state;
 }
 

@@ -53,10 +53,10 @@ void start_listening(server& srv, std::vector<net::unique_fd> sockets) {
   for (net::unique_fd& socket : sockets) {
     const int sfd = descriptors.emplace_back(socket.get());
     if (!srv.settings.nagle) net::set_nodelay(sfd);  // its clients inherit it
+    srv.trace.listening(sfd);
     if (conn_new(srv, std::move(socket), conn_listening, EV_READ | EV_PERSIST) == nullptr) {
       throw std::runtime_error("cannot listen for events on the listening socket");
     }
-    srv.trace.listening(sfd);
   }
   if (const char* path = std::getenv("MEMCACHED_PORT_FILENAME")) net::write_port_file(path, descriptors);
 }
@@ -79,7 +79,9 @@ bool process_stats(server& srv, std::string_view group, const storage::add_stat&
 }
 
 void clock_handler(evutil_socket_t, short, void* arg) noexcept {
-  static_cast<server*>(arg)->store.set_time(std::time(nullptr));
+  server& srv = *static_cast<server*>(arg);
+  srv.trace.timer("clock");
+  srv.store.set_time(std::time(nullptr));
 }
 
 void signal_handler(evutil_socket_t, short, void* arg) noexcept {

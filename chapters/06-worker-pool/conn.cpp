@@ -65,6 +65,7 @@ conn* conn_new(libevent_thread& thread, net::unique_fd fd, conn_states init_stat
     thread.freeconns.pop_back();
     thread.srv.stats.curr_conns.add();
     thread.srv.stats.total_conns.add();
+    thread.srv.trace.asleep(sfd, event_flags);
     return &c;
   } catch (const std::exception& e) {
     thread.srv.trace.problem(sfd, e.what());
@@ -74,7 +75,9 @@ conn* conn_new(libevent_thread& thread, net::unique_fd fd, conn_states init_stat
 }
 
 void conn_close(conn& c) noexcept {
-  c.srv.trace.closed(c.sfd.get());
+  server& srv = c.srv;
+  const int sfd = c.sfd.get();
+  srv.trace.closed(sfd);
   event_del(&c.event);
   c.item.reset();
   c.ilist.clear();
@@ -83,13 +86,12 @@ void conn_close(conn& c) noexcept {
   std::string().swap(c.write_and_free);
   c.rbuf.consume(c.rbuf.unread().size());
 
-  auto closed = c.thread.conns.extract(c.sfd.get());
+  auto closed = c.thread.conns.extract(sfd);
   c.sfd.reset();
-  c.srv.stats.curr_conns.subtract();
+  srv.trace.given_back(sfd);
+  srv.stats.curr_conns.subtract();
   c.thread.freeconns.push_back(std::move(closed.mapped()));
 }
-
-namespace {
 
 std::string_view state_text(conn_states state) noexcept {
   switch (state) {
@@ -103,6 +105,8 @@ std::string_view state_text(conn_states state) noexcept {
   }
   return "?";
 }
+
+namespace {
 
 // The machine's map: which state may follow which. A state may always stay as it is.
 [[maybe_unused]] bool is_legal(conn_states from, conn_states to) noexcept {
@@ -124,7 +128,7 @@ std::string_view state_text(conn_states state) noexcept {
 void conn_set_state(conn& c, conn_states state) noexcept {
   if (state == c.state) return;
   assert(is_legal(c.state, state));
-  c.srv.trace.state(c.sfd.get(), state_text(c.state), state_text(state));
+  c.srv.trace.state(c.sfd.get(), c.state, state);
   c.state = state;
 }
 

@@ -118,6 +118,9 @@ conn* conn_new(libevent_thread& thread, net::unique_fd fd, conn_states init_stat
 // Ends the connection; what is left of it goes to freeconns.
 void conn_close(conn& c) noexcept;
 
+// The state's name, as in the code.
+[[nodiscard]] std::string_view state_text(conn_states state) noexcept;
+
 // The single door for every change of state (conn_new sets the first one): the trace hears of it, and a debug build
 // asserts that it is legal.
 void conn_set_state(conn& c, conn_states state) noexcept;

@@ -4,6 +4,8 @@
 #include <event2/event.h>
 #include <event2/event_struct.h>
 
+#include <atomic>
+#include <cstddef>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -28,21 +30,26 @@ class conn_queue {
   void push(net::unique_fd client);
   [[nodiscard]] std::optional<net::unique_fd> pop();
 
+  // How many there were a moment ago: for the trace.
+  [[nodiscard]] std::size_t size() const noexcept { return size_; }
+
  private:
   std::mutex lock_;
   std::queue<net::unique_fd> queue_;
+  std::atomic<std::size_t> size_ = 0;
 };
 
 // Thread: its own, from worker_libevent on; before that the master's. The exceptions are new_conn_queue and
 // notify_send_fd, through which the master speaks to it, and `commands`, which anyone may read.
 // Owns: its base and its connections, which die before it.
 struct libevent_thread {
-  explicit libevent_thread(server& srv);
+  libevent_thread(server& srv, int number);
   ~libevent_thread();
   libevent_thread(const libevent_thread&) = delete;
   libevent_thread& operator=(const libevent_thread&) = delete;
 
   server& srv;
+  const int number;  // worker 1, 2 …; 0: the master
   std::unique_ptr<event_base, event_base_deleter> base;
 
   net::unique_fd notify_receive_fd;

@@ -13,6 +13,7 @@
 #include <cstddef>
 #include <new>
 #include <stdexcept>
+#include <string>
 #include <system_error>
 #include <utility>
 
@@ -21,6 +22,7 @@
 void conn_queue::push(net::unique_fd client) {
   const std::scoped_lock hold(lock_);
   queue_.push(std::move(client));
+  size_ = queue_.size();
 }
 
 std::optional<net::unique_fd> conn_queue::pop() {
@@ -28,11 +30,13 @@ std::optional<net::unique_fd> conn_queue::pop() {
   if (queue_.empty()) return std::nullopt;
   net::unique_fd client = std::move(queue_.front());
   queue_.pop();
+  size_ = queue_.size();
   return client;
 }
 
-libevent_thread::libevent_thread(server& s)
+libevent_thread::libevent_thread(server& s, int n)
     : srv(s),
+      number(n),
       base(event_base_new()),
       env{srv.store,
           commands,
@@ -74,7 +78,10 @@ void create_worker(libevent_thread& me) {
 }
 
 void worker_libevent(std::stop_token stop, libevent_thread& me) {
-  const std::stop_callback wake(stop, [&me] { (void)!write(me.notify_send_fd.get(), "s", 1); });
+  tracer::name_this_thread("worker " + std::to_string(me.number));
+  // To ask it to stop is to close the master's end of the pipe. A byte could be lost where the pipe is full; the end of
+  // the stream cannot.
+  const std::stop_callback wake(stop, [&me] { me.notify_send_fd.reset(); });
   me.srv.registered.count_down();
   event_base_loop(me.base.get(), 0);
 }
@@ -82,20 +89,27 @@ void worker_libevent(std::stop_token stop, libevent_thread& me) {
 void thread_libevent_process(evutil_socket_t fd, short, void* arg) noexcept {
   libevent_thread& me = *static_cast<libevent_thread*>(arg);
   char byte;
-  if (read(fd, &byte, 1) != 1) return;
-  if (byte == 's') {
+  const ssize_t res = read(fd, &byte, 1);
+  if (res == 0) {  // the master has closed its end: stop
     event_base_loopbreak(me.base.get());
     return;
   }
+  if (res != 1) {
+    me.srv.trace.problem(fd, "can't read from the notify pipe", errno);
+    return;  // there is no byte to act on
+  }
+  me.srv.trace.byte_read(fd, byte);
   // One byte, one client.
   if (std::optional<net::unique_fd> client = me.new_conn_queue.pop()) {
+    me.srv.trace.popped(client->get(), me.new_conn_queue.size());
     conn_new(me, std::move(*client), conn_new_cmd, EV_READ | EV_PERSIST);
   }
 }
 
 void memcached_thread_init(server& srv, int nthreads) {
+  tracer::name_this_thread("master");
   for (int i = 0; i < nthreads; ++i) {
-    setup_thread(*srv.threads.emplace_back(std::make_unique<libevent_thread>(srv)));
+    setup_thread(*srv.threads.emplace_back(std::make_unique<libevent_thread>(srv, i + 1)));
     srv.stats.reserved_fds.add(5);  // three for the event base, two for the pipe
   }
   for (const auto& thread : srv.threads) create_worker(*thread);
@@ -107,6 +121,7 @@ void dispatch_conn_new(server& srv, net::unique_fd client) noexcept {
   const int tid = (srv.last_thread + 1) % srv.settings.num_threads;
   srv.last_thread = tid;
   libevent_thread& thread = *srv.threads[static_cast<std::size_t>(tid)];
+  srv.trace.dispatched(sfd, thread.number);
   try {
     // Push, then write one byte. The order is the protocol: a worker that sees the byte must find the client.
     thread.new_conn_queue.push(std::move(client));
@@ -114,5 +129,10 @@ void dispatch_conn_new(server& srv, net::unique_fd client) noexcept {
     srv.trace.problem(sfd, "out of memory");
     return;
   }
-  if (write(thread.notify_send_fd.get(), "c", 1) != 1) srv.trace.problem(sfd, "writing to the notify pipe", errno);
+  srv.trace.pushed(sfd, thread.new_conn_queue.size());
+  if (write(thread.notify_send_fd.get(), "c", 1) == 1) {
+    srv.trace.byte_written(thread.notify_send_fd.get(), 'c');
+  } else {
+    srv.trace.problem(sfd, "writing to the notify pipe", errno);
+  }
 }

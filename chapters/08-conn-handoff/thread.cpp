@@ -5,6 +5,7 @@
 #include "thread.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <unistd.h>
 
@@ -13,6 +14,7 @@
 #include <cstddef>
 #include <new>
 #include <stdexcept>
+#include <string>
 #include <system_error>
 #include <utility>
 
@@ -23,12 +25,15 @@ void cq_push(conn_queue& queue, std::unique_ptr<conn_queue_item> item) noexcept 
   conn_queue_item* const last = item.get();
   (queue.head ? queue.tail->next : queue.head) = std::move(item);
   queue.tail = last;
+  ++queue.length;
 }
 
 std::unique_ptr<conn_queue_item> cq_pop(conn_queue& queue) noexcept {
   const std::scoped_lock hold(queue.lock);
   std::unique_ptr<conn_queue_item> item = std::move(queue.head);
-  if (item) queue.head = std::move(item->next);
+  if (!item) return nullptr;
+  queue.head = std::move(item->next);
+  --queue.length;
   return item;
 }
 
@@ -41,8 +46,9 @@ void cqi_free(conn_queue& freelist, std::unique_ptr<conn_queue_item> item) noexc
   cq_push(freelist, std::move(item));
 }
 
-libevent_thread::libevent_thread(server& s)
+libevent_thread::libevent_thread(server& s, int n)
     : srv(s),
+      number(n),
       base(event_base_new()),
       env{srv.store,
           commands,
@@ -60,9 +66,8 @@ libevent_thread::~libevent_thread() {
 
 void setup_thread(libevent_thread& me) {
   std::array<int, 2> fds;
-  // Neither end may block: not the worker's, which would hang if it were woken for nothing, and not the master's. The
-  // pipe holds 65,536 bytes, and each stands for a client with a descriptor: up to that -c, accept fails before it is
-  // full.
+  // Neither end may block: not the worker's, which would hang if it were woken for nothing, and not the master's, which
+  // has other clients to accept. The pipe may be full: then there are bytes enough in it to wake the worker.
   if (pipe2(fds.data(), O_NONBLOCK | O_CLOEXEC) == -1) {
     throw std::system_error(errno, std::generic_category(), "cannot create the notify pipe");
   }
@@ -84,7 +89,10 @@ void create_worker(libevent_thread& me) {
 }
 
 void worker_libevent(std::stop_token stop, libevent_thread& me) {
-  const std::stop_callback wake(stop, [&me] { (void)!write(me.notify_send_fd.get(), "s", 1); });
+  tracer::name_this_thread("worker " + std::to_string(me.number));
+  // To ask it to stop is to close the master's end of the pipe. A byte could be lost where the pipe is full; the end of
+  // the stream cannot.
+  const std::stop_callback wake(stop, [&me] { me.notify_send_fd.reset(); });
   register_thread_initialized(me.srv.registration);
   event_base_loop(me.base.get(), 0);
 }
@@ -92,20 +100,27 @@ void worker_libevent(std::stop_token stop, libevent_thread& me) {
 void thread_libevent_process(evutil_socket_t fd, short, void* arg) noexcept {
   libevent_thread& me = *static_cast<libevent_thread*>(arg);
   char byte;
-  if (read(fd, &byte, 1) != 1) {
+  const ssize_t res = read(fd, &byte, 1);
+  if (res == 0) {  // the master has closed its end: stop
+    event_base_loopbreak(me.base.get());
+    return;
+  }
+  if (res != 1) {
     me.srv.trace.problem(fd, "can't read from the notify pipe", errno);
     return;  // there is no byte to act on
   }
+  me.srv.trace.byte_read(fd, byte);
   switch (byte) {
     case 'c':
-      if (std::unique_ptr<conn_queue_item> item = cq_pop(me.new_conn_queue)) {
+      // The queue is the truth and the byte a hint: whoever wakes drains the queue, so a lost byte costs nobody his turn.
+      while (std::unique_ptr<conn_queue_item> item = cq_pop(me.new_conn_queue)) {
+        me.srv.trace.popped(item->sfd.get(), me.new_conn_queue.length);
         conn_new(me, std::move(item->sfd), item->init_state, item->event_flags, item->read_buffer_size,
                  item->transport);
         cqi_free(me.srv.cqi_freelist, std::move(item));
       }
       break;
     case 'p': register_thread_initialized(me.srv.registration); break;
-    case 's': event_base_loopbreak(me.base.get()); break;
   }
 }
 
@@ -116,7 +131,7 @@ void register_thread_initialized(thread_registration& registration) {
     ++registration.resting;
   }
   registration.init_cond.notify_one();
-  { const std::scoped_lock rest(registration.worker_hang_lock); }
+  { const std::scoped_lock rest(registration.worker_hang_lock); }  // paused: until resume_threads unlocks it
   const std::scoped_lock hold(registration.init_lock);
   --registration.resting;
   registration.init_cond.notify_one();
@@ -127,6 +142,22 @@ void wait_for_thread_registration(thread_registration& registration, int nthread
   registration.init_cond.wait(hold, [&] { return registration.init_count == nthreads; });
 }
 
+namespace {
+
+// 'p' is no hint: the master will wait for the answer. If the pipe is full of hints, the worker is about to read one.
+// False: the worker cannot be told.
+bool tell_to_pause(const libevent_thread& thread) noexcept {
+  pollfd room{thread.notify_send_fd.get(), POLLOUT, 0};
+  while (write(room.fd, "p", 1) != 1) {
+    if (errno != EAGAIN) return false;
+    poll(&room, 1, -1);
+  }
+  thread.srv.trace.byte_written(room.fd, 'p');
+  return true;
+}
+
+}  // namespace
+
 void pause_threads(server& srv) {
   thread_registration& registration = srv.registration;
   {
@@ -136,15 +167,23 @@ void pause_threads(server& srv) {
     registration.init_count = 0;
   }
   registration.worker_hang_lock.lock();
-  for (const auto& thread : srv.threads) (void)!write(thread->notify_send_fd.get(), "p", 1);
-  wait_for_thread_registration(registration, static_cast<int>(srv.threads.size()));
+  int told = 0;
+  for (const auto& thread : srv.threads) {
+    if (tell_to_pause(*thread)) {
+      ++told;
+    } else {
+      srv.trace.problem(thread->notify_send_fd.get(), "cannot pause a worker", errno);
+    }
+  }
+  wait_for_thread_registration(registration, told);
 }
 
 void resume_threads(server& srv) { srv.registration.worker_hang_lock.unlock(); }
 
 void memcached_thread_init(server& srv, int nthreads) {
+  tracer::name_this_thread("master");
   for (int i = 0; i < nthreads; ++i) {
-    setup_thread(*srv.threads.emplace_back(std::make_unique<libevent_thread>(srv)));
+    setup_thread(*srv.threads.emplace_back(std::make_unique<libevent_thread>(srv, i + 1)));
     srv.stats.reserved_fds.add(5);  // three for the event base, two for the pipe
   }
   for (const auto& thread : srv.threads) create_worker(*thread);
@@ -158,6 +197,7 @@ void dispatch_conn_new(server& srv, net::unique_fd fd, conn_states init_state, s
   const int tid = (srv.last_thread + 1) % srv.settings.num_threads;
   srv.last_thread = tid;
   libevent_thread& thread = *srv.threads[static_cast<std::size_t>(tid)];
+  srv.trace.dispatched(sfd, thread.number);
   item->sfd = std::move(fd);
   item->init_state = init_state;
   item->event_flags = event_flags;
@@ -165,7 +205,12 @@ void dispatch_conn_new(server& srv, net::unique_fd fd, conn_states init_state, s
   item->transport = transport;
   // Push, then write one byte. The order is the protocol: a worker that sees the byte must find the item.
   cq_push(thread.new_conn_queue, std::move(item));
-  if (write(thread.notify_send_fd.get(), "c", 1) != 1) srv.trace.problem(sfd, "writing to the notify pipe", errno);
+  srv.trace.pushed(sfd, thread.new_conn_queue.length);
+  if (write(thread.notify_send_fd.get(), "c", 1) == 1) {
+    srv.trace.byte_written(thread.notify_send_fd.get(), 'c');
+  } else if (errno != EAGAIN) {  // full: the worker will wake all the same, and drain the queue
+    srv.trace.problem(sfd, "writing to the notify pipe", errno);
+  }
 } catch (const std::bad_alloc&) {
   srv.trace.problem(fd.get(), "out of memory");  // cqi_new threw: fd has not been moved
 }

@@ -4,6 +4,7 @@
 #include <event2/event.h>
 #include <event2/event_struct.h>
 
+#include <atomic>
 #include <condition_variable>
 #include <cstddef>
 #include <memory>
@@ -30,12 +31,17 @@ struct conn_queue_item {
   std::unique_ptr<conn_queue_item> next;
 };
 
-// Thread: `lock` guards the rest. In a queue the master pushes and a worker pops; the free list is everybody's.
+// Thread: `lock` guards head and tail. In a queue the master pushes and a worker pops; the free list is everybody's.
 // Owns: the items in it.
 struct conn_queue {
+  ~conn_queue() {
+    while (head) head = std::move(head->next);  // one by one: each owns the next, and a million would nest too deep
+  }
+
   std::mutex lock;
   std::unique_ptr<conn_queue_item> head;
   conn_queue_item* tail = nullptr;
+  std::atomic<std::size_t> length = 0;  // a moment ago: for the trace
 };
 
 void cq_push(conn_queue& queue, std::unique_ptr<conn_queue_item> item) noexcept;
@@ -62,12 +68,13 @@ struct thread_registration {
 // notify_send_fd, through which the master speaks to it, and `commands`, which anyone may read.
 // Owns: its base. The connections on it belong to the server (conns), by descriptor.
 struct libevent_thread {
-  explicit libevent_thread(server& srv);
+  libevent_thread(server& srv, int number);
   ~libevent_thread();
   libevent_thread(const libevent_thread&) = delete;
   libevent_thread& operator=(const libevent_thread&) = delete;
 
   server& srv;
+  const int number;  // worker 1, 2 …; 0: the master
   std::unique_ptr<event_base, event_base_deleter> base;
 
   net::unique_fd notify_receive_fd;

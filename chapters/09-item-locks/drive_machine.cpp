@@ -26,16 +26,17 @@ namespace {
 
 bool would_block() noexcept { return errno == EAGAIN || errno == EWOULDBLOCK; }
 
-// conn_listening: accept until the kernel's queue is empty, which is when it says EAGAIN.
+// conn_listening: one client per event. If another one waits, the event fires again: it is level-triggered.
 step accept_conn(conn& c) noexcept {
   net::unique_fd client(accept4(c.sfd.get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
+  c.srv.trace.call(c.sfd.get(), "accept4", client.get());
   if (!client) {
     if (!would_block()) c.srv.trace.problem(c.sfd.get(), "accept()", errno);
     return {conn_listening, true};
   }
   c.srv.trace.opened(client.get());
   dispatch_conn_new(c.srv, std::move(client), conn_new_cmd, EV_READ | EV_PERSIST, data_buffer_size, tcp_transport);
-  return go(conn_listening);
+  return {conn_listening, true};
 }
 
 // The header line of a gets ends in the cas number, which the item does not have as text.
@@ -140,9 +141,8 @@ step try_read_command(conn& c) {
 // read() from the client. Like read(): how many bytes came, 0 at the end of the stream, -1 with errno.
 ssize_t receive(conn& c, std::span<char> room) noexcept {
   const ssize_t res = read(c.sfd.get(), room.data(), room.size());
-  if (res <= 0) return res;
-  c.srv.trace.bytes_in(c.sfd.get(), static_cast<std::size_t>(res));
-  c.thread->stats.bytes_read.add(static_cast<std::uint64_t>(res));
+  c.srv.trace.call(c.sfd.get(), "read", res);
+  if (res > 0) c.thread->stats.bytes_read.add(static_cast<std::uint64_t>(res));
   return res;
 }
 
@@ -227,8 +227,8 @@ step transmit(conn& c) noexcept {
   header.msg_iov = &c.iov[m.first];
   header.msg_iovlen = m.count;
   const ssize_t res = sendmsg(c.sfd.get(), &header, 0);
+  c.srv.trace.call(c.sfd.get(), "sendmsg", res);
   if (res >= 0) {
-    c.srv.trace.bytes_out(c.sfd.get(), static_cast<std::size_t>(res));
     c.thread->stats.bytes_written.add(static_cast<std::uint64_t>(res));
     skip(c, m, static_cast<std::size_t>(res));
     if (m.count == 0) ++c.msgcurr;
@@ -259,13 +259,14 @@ void drive_machine(conn& c) {
       case conn_closed: std::abort();
     }
     conn_set_state(c, s.next);
-    if (s.stop) return;
+    if (s.stop) return c.srv.trace.asleep(c.sfd.get(), c.ev_flags);
   }
 }
 
 // Nothing may unwind through libevent's C frames: a client for whom memory runs out is closed, and the server goes on.
-void event_handler(evutil_socket_t, short, void* arg) noexcept {
+void event_handler(evutil_socket_t, short which, void* arg) noexcept {
   conn& c = *static_cast<conn*>(arg);
+  c.srv.trace.woken(c.sfd.get(), which);
   try {
     drive_machine(c);
   } catch (const std::bad_alloc&) {

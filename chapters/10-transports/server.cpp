@@ -22,7 +22,7 @@ server::server(const ::settings& opts)
       trace(opts.verbose),
       store(storage_options(opts, {.power = item_lock_power(opts)})),
       prefixes(std::make_shared<protocol::prefix_stats>()),
-      dispatcher_thread(*this) {
+      dispatcher_thread(*this, 0) {
   conn_init(*this);
   event_base* const main_base = dispatcher_thread.base.get();
   constexpr timeval every_second{1, 0};
@@ -125,7 +125,9 @@ bool process_stats(server& srv, std::string_view group, const storage::add_stat&
 }
 
 void clock_handler(evutil_socket_t, short, void* arg) noexcept {
-  static_cast<server*>(arg)->store.set_time(std::time(nullptr));
+  server& srv = *static_cast<server*>(arg);
+  srv.trace.timer("clock");
+  srv.store.set_time(std::time(nullptr));
 }
 
 void signal_handler(evutil_socket_t signal, short, void* arg) noexcept {

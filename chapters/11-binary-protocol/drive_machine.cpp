@@ -26,16 +26,17 @@ namespace {
 
 bool would_block() noexcept { return errno == EAGAIN || errno == EWOULDBLOCK; }
 
-// conn_listening: accept until the kernel's queue is empty, which is when it says EAGAIN.
+// conn_listening: one client per event. If another one waits, the event fires again: it is level-triggered.
 step accept_conn(conn& c) noexcept {
   net::unique_fd client(accept4(c.sfd.get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
+  c.srv.trace.call(c.sfd.get(), "accept4", client.get());
   if (!client) {
     if (!would_block()) c.srv.trace.problem(c.sfd.get(), "accept()", errno);
     return {conn_listening, true};
   }
   c.srv.trace.opened(client.get());
   dispatch_conn_new(c.srv, std::move(client), conn_new_cmd, EV_READ | EV_PERSIST, data_buffer_size, c.transport);
-  return go(conn_listening);
+  return {conn_listening, true};
 }
 
 // The header line of a gets ends in the cas number, which the item does not have as text.
@@ -147,15 +148,11 @@ step try_read_command(conn& c) {
   return next;
 }
 
-void received(conn& c, std::size_t bytes) noexcept {
-  c.srv.trace.bytes_in(c.sfd.get(), bytes);
-  c.thread->stats.bytes_read.add(bytes);
-}
-
 // read() from the client. Like read(): how many bytes came, 0 at the end of the stream, -1 with errno.
 ssize_t receive(conn& c, std::span<char> room) noexcept {
   const ssize_t res = read(c.sfd.get(), room.data(), room.size());
-  if (res > 0) received(c, static_cast<std::size_t>(res));
+  c.srv.trace.call(c.sfd.get(), "read", res);
+  if (res > 0) c.thread->stats.bytes_read.add(static_cast<std::uint64_t>(res));
   return res;
 }
 
@@ -179,8 +176,13 @@ step try_read_udp(conn& c) {
   c.request_addr_size = sizeof c.request_addr;
   const ssize_t res = recvfrom(c.sfd.get(), room.data(), room.size(), 0, reinterpret_cast<sockaddr*>(&c.request_addr),
                                &c.request_addr_size);
+  c.srv.trace.call(c.sfd.get(), "recvfrom", res);
+  if (res > 0) c.thread->stats.bytes_read.add(static_cast<std::uint64_t>(res));
   if (res <= static_cast<ssize_t>(udp_header_size)) return go(conn_waiting);  // nothing, or no request
-  received(c, static_cast<std::size_t>(res));
+  // An error that another server sent, or somebody in its name. With an answer the two would talk for ever.
+  if (protocol::is_error({room.data() + udp_header_size, static_cast<std::size_t>(res) - udp_header_size})) {
+    return go(conn_waiting);
+  }
   const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(room[i]); };
   c.request_id = byte(0) * 256u + byte(1);
   if (byte(4) != 0 || byte(5) != 1) return out_string(c, "SERVER_ERROR multi-packet request not supported");
@@ -273,8 +275,8 @@ step transmit(conn& c) {
   header.msg_iov = &c.iov[m.first];
   header.msg_iovlen = m.count;
   const ssize_t res = sendmsg(c.sfd.get(), &header, 0);
+  c.srv.trace.call(c.sfd.get(), "sendmsg", res);
   if (res >= 0) {
-    c.srv.trace.bytes_out(c.sfd.get(), static_cast<std::size_t>(res));
     c.thread->stats.bytes_written.add(static_cast<std::uint64_t>(res));
     skip(c, m, static_cast<std::size_t>(res));
     if (m.count == 0) ++c.msgcurr;
@@ -313,13 +315,14 @@ void drive_machine(conn& c) {
       case conn_closed: std::abort();
     }
     conn_set_state(c, s.next);
-    if (s.stop) return;
+    if (s.stop) return c.srv.trace.asleep(c.sfd.get(), c.ev_flags);
   }
 }
 
 // Nothing may unwind through libevent's C frames: a client for whom memory runs out is closed, and the server goes on.
-void event_handler(evutil_socket_t, short, void* arg) noexcept {
+void event_handler(evutil_socket_t, short which, void* arg) noexcept {
   conn& c = *static_cast<conn*>(arg);
+  c.srv.trace.woken(c.sfd.get(), which);
   try {
     drive_machine(c);
   } catch (const std::bad_alloc&) {

@@ -52,7 +52,9 @@ namespace {
 
 // First the descriptor, then the news: who hears it must find one.
 void give_back(server& srv, net::unique_fd fd) noexcept {
+  const int sfd = fd.get();
   fd.reset();
+  srv.trace.given_back(sfd);
   const std::scoped_lock hold(srv.conn_lock);
   srv.allow_new_conns = true;
 }
@@ -63,6 +65,7 @@ conn* conn_new(libevent_thread& thread, net::unique_fd fd, conn_states init_stat
                std::size_t read_buffer_size, network_transport transport) noexcept {
   server& srv = thread.srv;
   const int sfd = fd.get();
+  conn* made = nullptr;
   try {
     const std::scoped_lock hold(srv.conns_lock);
     std::unique_ptr<conn>& place = srv.conns.at(static_cast<std::size_t>(sfd));
@@ -80,12 +83,14 @@ conn* conn_new(libevent_thread& thread, net::unique_fd fd, conn_states init_stat
     c.rbuf.set_first_size(read_buffer_size);
     srv.stats.curr_conns.add();
     srv.stats.total_conns.add();
-    return &c;
+    made = &c;
   } catch (const std::exception& e) {
     srv.trace.problem(sfd, e.what());
     give_back(srv, std::move(fd));
     return nullptr;
   }
+  srv.trace.asleep(sfd, event_flags);
+  return made;
 }
 
 void conn_cleanup(conn& c) noexcept {
@@ -98,18 +103,20 @@ void conn_cleanup(conn& c) noexcept {
 }
 
 void conn_close(conn& c) noexcept {
-  c.srv.trace.closed(c.sfd.get());
+  server& srv = c.srv;
+  const int sfd = c.sfd.get();
+  srv.trace.closed(sfd);
   event_del(&c.event);
   conn_cleanup(c);
   conn_set_state(c, conn_closed);
-  c.srv.stats.curr_conns.subtract();
+  srv.stats.curr_conns.subtract();
   net::unique_fd closing;
   {
     // Whoever gets this number next takes the same lock in conn_new, and so sees what this thread wrote.
-    const std::scoped_lock hand_over(c.srv.conns_lock);
+    const std::scoped_lock hand_over(srv.conns_lock);
     closing = std::move(c.sfd);
   }
-  give_back(c.srv, std::move(closing));
+  give_back(srv, std::move(closing));
 }
 
 std::string_view state_text(conn_states state) noexcept {
@@ -157,7 +164,7 @@ namespace {
 void conn_set_state(conn& c, conn_states state) noexcept {
   if (state == c.state) return;
   assert(is_legal(c.state, state));
-  c.srv.trace.state(c.sfd.get(), state_text(c.state), state_text(state));
+  c.srv.trace.state(c.sfd.get(), c.state, state);
   c.state = state;
 }
 

@@ -18,7 +18,6 @@ int main(int argc, char** argv) try {
 
   server srv(opts);  // after prepare_process: an event base does not survive the fork of -d
   memcached_thread_init(srv, opts.num_threads);
-  let_workers_go_first();
   start_listening(srv, std::move(sockets));
   event_base_loop(srv.dispatcher_thread.base.get(), 0);
   return EX_OK;

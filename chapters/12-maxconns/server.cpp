@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
@@ -24,7 +25,7 @@ server::server(const ::settings& opts)
       trace(opts.verbose),
       store(storage_options(opts, {.power = item_lock_power(opts)})),
       prefixes(std::make_shared<protocol::prefix_stats>()),
-      dispatcher_thread(*this) {
+      dispatcher_thread(*this, 0) {
   conn_init(*this);
   event_base* const main_base = dispatcher_thread.base.get();
   constexpr timeval every_second{1, 0};
@@ -154,12 +155,42 @@ bool process_stats(server& srv, std::string_view group, const storage::add_stat&
 }
 
 void clock_handler(evutil_socket_t, short, void* arg) noexcept {
-  static_cast<server*>(arg)->store.set_time(std::time(nullptr));
+  server& srv = *static_cast<server*>(arg);
+  srv.trace.timer("clock");
+  srv.store.set_time(std::time(nullptr));
 }
 
+void refuse_client(server& srv, net::unique_fd client) noexcept {
+  constexpr std::string_view text = "ERROR Too many open connections\r\n";
+  (void)!write(client.get(), text.data(), text.size());  // the buffer of a new socket is empty: this cannot block
+  // To close with input unread is to reset, and many a client looks for an error before it reads. What comes only after
+  // the close is answered by a reset all the same: there is no descriptor to wait for it with.
+  std::array<char, data_buffer_size> request;
+  (void)!read(client.get(), request.data(), request.size());
+  srv.stats.rejected_conns.add();
+}
+
+namespace {
+
+void look_again(server& srv) noexcept {
+  constexpr timeval ten_milliseconds{0, 10'000};
+  if (evtimer_add(&srv.maxconnsevent, &ten_milliseconds) == -1) srv.trace.problem(-1, "cannot start the timer");
+}
+
+}  // namespace
+
 void accept_new_conns(server& srv, bool do_accept) noexcept {
-  const std::scoped_lock hold(srv.conn_lock);
-  do_accept_new_conns(srv, do_accept);
+  {
+    const std::scoped_lock hold(srv.conn_lock);
+    do_accept_new_conns(srv, do_accept);
+  }
+  for (const conn* const listener : srv.listen_conn) {
+    if (do_accept) {
+      srv.trace.heard_again(listener->sfd.get());
+    } else {
+      srv.trace.muted(listener->sfd.get());
+    }
+  }
 }
 
 void do_accept_new_conns(server& srv, bool do_accept) noexcept {
@@ -188,21 +219,24 @@ void do_accept_new_conns(server& srv, bool do_accept) noexcept {
   if (const net::unique_fd spare(fcntl(srv.listen_conn.front()->sfd.get(), F_DUPFD_CLOEXEC, 0)); spare) {
     srv.allow_new_conns = true;
   }
-  constexpr timeval ten_milliseconds{0, 10'000};
-  if (evtimer_add(&srv.maxconnsevent, &ten_milliseconds) == -1) srv.trace.problem(-1, "cannot start the timer");
+  look_again(srv);
 }
 
 // Polled rather than woken: to wake the listener from the thread that closed a connection would mean to touch the
 // master's event base from two threads. That was tried, and crashed, until 2011. We pay up to 10 ms of waiting.
 void maxconns_handler(evutil_socket_t, short, void* arg) noexcept {
   server& srv = *static_cast<server*>(arg);
-  const std::scoped_lock hold(srv.conn_lock);
-  if (srv.allow_new_conns) {
-    do_accept_new_conns(srv, true);
-    return;
+  srv.trace.timer("maxconns");
+  bool somebody_left;
+  {
+    const std::scoped_lock hold(srv.conn_lock);
+    somebody_left = srv.allow_new_conns;
   }
-  constexpr timeval ten_milliseconds{0, 10'000};
-  if (evtimer_add(&srv.maxconnsevent, &ten_milliseconds) == -1) srv.trace.problem(-1, "cannot start the timer");
+  if (somebody_left) {
+    accept_new_conns(srv, true);
+  } else {
+    look_again(srv);
+  }
 }
 
 void signal_handler(evutil_socket_t signal, short, void* arg) noexcept {

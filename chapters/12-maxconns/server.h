@@ -78,6 +78,11 @@ void conn_init(server& srv);
 // SIGUSR2 lets them go on.
 void signal_handler(evutil_socket_t signal, short which, void* arg) noexcept;
 
+// Thread: the master. -o maxconns_fast: says no at once instead of leaving the client in the kernel's queue. The kernel
+// gives out the lowest free number, so whoever gets the last one knows that all others are in use. (1.4.25 counts them
+// itself, and too low.)
+void refuse_client(server& srv, net::unique_fd client) noexcept;
+
 // Thread: the master. Mutes the listeners, or lets them be heard again.
 void accept_new_conns(server& srv, bool do_accept) noexcept;
 void do_accept_new_conns(server& srv, bool do_accept) noexcept;

@@ -90,7 +90,7 @@ rstatus_t msg_recv(context& ctx, conn& c) {
     }
     const ssize_t n = conn_recv(c, c.rbuf.room());
     if (n == -1) return NC_ERROR;
-    ctx.trace.bytes_in(c.sd.get(), static_cast<std::size_t>(n));
+    ctx.trace.call(c.sd.get(), "read", n);
     c.rbuf.filled(static_cast<std::size_t>(n));
   }
   c.rbuf.give_back();
@@ -121,7 +121,7 @@ rstatus_t msg_send_chain(context& ctx, conn& c, msg* m) {
 
   const ssize_t n = conn_sendv(c, {iov.data(), count});
   if (n == -1) return NC_ERROR;
-  ctx.trace.bytes_out(c.sd.get(), static_cast<std::size_t>(n));
+  ctx.trace.call(c.sd.get(), "writev", n);
   c.smsg.reset();  // from the first one again
   for (std::size_t left = static_cast<std::size_t>(n); (m = c.send_next(ctx, c)) != nullptr;) {
     const std::size_t part = std::min(left, m->mhdr.size() - m->sent);

@@ -326,6 +326,10 @@ bool may_grow_into_command(std::string_view input) noexcept {
   return blanks <= 100 && (command.starts_with("get ") || command.starts_with("gets "));
 }
 
+bool is_error(std::string_view reply) noexcept {
+  return reply.starts_with("ERROR") || reply.starts_with("CLIENT_ERROR") || reply.starts_with("SERVER_ERROR");
+}
+
 void process_command(environment& env, std::string_view line, outcome& out,
                      std::vector<storage::item_ref>& items) noexcept {
   begin(out, false);

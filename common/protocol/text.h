@@ -25,6 +25,9 @@ struct line_end {
 inline constexpr std::size_t max_command_line = 1u << 20;
 [[nodiscard]] bool may_grow_into_command(std::string_view input) noexcept;
 
+// Whether `reply` is one of the three errors (protocol.txt, "Error strings"), or begins like one.
+[[nodiscard]] bool is_error(std::string_view reply) noexcept;
+
 // Executes one command line (without its line end). `items` is cleared, and filled when the outcome is send_items; it
 // keeps its capacity, so the hot path allocates nothing.
 void process_command(environment& env, std::string_view line, outcome& out,

@@ -112,15 +112,15 @@ class Trace(Said):
 
     def accepted(self) -> str:
         """Waits for the client to be accepted; returns the server's words."""
-        line = self.until(r"^<\d+ new .*client connection", "that the client is accepted")[-1]
-        self._sfd = line[1:].partition(" ")[0]
+        line = self.until(r"<\d+ new .*client connection", "that the client is accepted")[-1]
+        self._sfd = re.search(r"<(\d+)", line)[1]
         return line
 
     def states(self) -> list[str]:
         """The states since the last call, the one that it slept in first; ends when the connection has gone quiet."""
         passed = [self._state] if self._state else []
         while (line := self.next(QUIET)) is not None:
-            if match := re.match(rf"{self._sfd}: going from (\w+) to (\w+)", line):
+            if match := re.search(rf"\b{self._sfd}: going from (\w+) to (\w+)", line):
                 if not passed:
                     passed.append(match[1])
                 passed.append(match[2])

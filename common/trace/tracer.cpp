@@ -1,30 +1,51 @@
 // Passes what the tracer heard to stderr and to the sinks.
 #include "common/trace/tracer.h"
 
+#include <event2/event.h>
+#include <poll.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
 #include <charconv>
+#include <concepts>
 #include <cstring>
+#include <string_view>
+#include <utility>
 
 namespace {
+
+using kind = trace_event::kind;
+
+// Of the thread that runs; empty: it is the only one. Every line needs it, from functions that know no thread.
+constinit thread_local std::array<char, 16> thread_name{};
 
 constexpr unsigned never = ~0u;
 
 // The verbosity from which on stderr hears of it.
-[[nodiscard]] unsigned level_of(trace_event::kind what) noexcept {
+[[nodiscard]] unsigned level_of(kind what) noexcept {
   switch (what) {
-    case trace_event::kind::problem: return 1;
-    case trace_event::kind::listening:
-    case trace_event::kind::opened:
-    case trace_event::kind::closed:
-    case trace_event::kind::command:
-    case trace_event::kind::reply:
-    case trace_event::kind::item: return 2;
-    case trace_event::kind::state: return 3;
-    case trace_event::kind::bytes_in:
-    case trace_event::kind::bytes_out: return never;
+    case kind::problem: return 1;
+    case kind::listening:
+    case kind::opened:
+    case kind::closed:
+    case kind::command:
+    case kind::reply:
+    case kind::item: return 2;
+    case kind::woken:
+    case kind::asleep:
+    case kind::call:
+    case kind::state:
+    case kind::dispatched:
+    case kind::pushed:
+    case kind::popped:
+    case kind::byte_written:
+    case kind::byte_read:
+    case kind::muted:
+    case kind::heard_again:
+    case kind::given_back: return 3;
+    case kind::timer: return never;
   }
   return never;
 }
@@ -36,17 +57,17 @@ class line {
     for (const char c : text) put(c);
     return *this;
   }
-  line& operator<<(int number) noexcept {
-    char digits[12];
+  line& operator<<(std::integral auto number) noexcept {
+    char digits[24];
     const auto end = std::to_chars(std::begin(digits), std::end(digits), number).ptr;
     return *this << std::string_view(digits, static_cast<std::size_t>(end - digits));
   }
 
-  // In one write(2), so that lines of several threads do not mix. A stderr that cannot take it loses it.
-  void print() noexcept {
+  // The line with its end. Nothing may be added afterwards.
+  [[nodiscard]] std::string_view ended() noexcept {
     if (cut_) size_ += ellipsis.copy(&bytes_[size_], ellipsis.size());
     bytes_[size_++] = '\n';
-    [[maybe_unused]] const auto ignored = write(STDERR_FILENO, bytes_.data(), size_);
+    return {bytes_.data(), size_};
   }
 
  private:
@@ -75,24 +96,76 @@ class line {
   bool cut_ = false;
 };
 
-void print(const trace_event& e) noexcept {
-  line out;
-  switch (e.what) {
-    case trace_event::kind::listening: out << "<" << e.sfd << " server listening"; break;
-    case trace_event::kind::opened: out << "<" << e.sfd << " new client connection"; break;
-    case trace_event::kind::closed: out << "<" << e.sfd << " connection closed."; break;
-    case trace_event::kind::state: out << e.sfd << ": going from " << e.text << " to " << e.more; break;
-    case trace_event::kind::command: out << "<" << e.sfd << " " << e.text; break;
-    case trace_event::kind::reply: out << ">" << e.sfd << " " << e.text; break;
-    case trace_event::kind::item: out << ">" << e.sfd << " sending key " << e.text; break;
-    case trace_event::kind::problem:
-      out << e.text;
-      if (!e.more.empty()) out << ": " << e.more;
-      break;
-    case trace_event::kind::bytes_in:
-    case trace_event::kind::bytes_out: return;
+// "EV_READ", "EV_READ | EV_TIMEOUT", "nothing". EV_PERSIST is left out: it says how long, not what for.
+void add_events(line& out, std::int64_t events) noexcept {
+  struct name {
+    short event;
+    std::string_view text;
+  };
+  static constexpr name names[] = {
+      {EV_READ, "EV_READ"}, {EV_WRITE, "EV_WRITE"}, {EV_TIMEOUT, "EV_TIMEOUT"}, {EV_SIGNAL, "EV_SIGNAL"}};
+  std::string_view between = "";
+  for (const name& n : names) {
+    if ((events & n.event) == 0) continue;
+    out << between << n.text;
+    between = " | ";
   }
-  out.print();
+  if (between.empty()) out << "nothing";
+}
+
+// "EAGAIN" is a word of the lesson; other errors are told in the system's words.
+void add_error(line& out, int error) noexcept {
+  char buffer[128];
+  if (error == EAGAIN) {
+    out << "EAGAIN";
+  } else {
+    out << strerror_r(error, buffer, sizeof buffer);
+  }
+}
+
+// "read() = 9", "read() = 0, the end", "write() = -1, EAGAIN".
+void add_call(line& out, const trace_event& e) noexcept {
+  out << e.text << "() = " << e.number;
+  if (e.number == 0 && e.text.starts_with("read")) out << ", the end";
+  if (e.number != -1) return;
+  out << ", ";
+  add_error(out, e.error);
+}
+
+// A byte of a notify pipe: they are letters.
+[[nodiscard]] std::string_view character(const trace_event& e) noexcept {
+  static constexpr std::string_view letters = "abcdefghijklmnopqrstuvwxyz";
+  return e.number < 'a' || e.number > 'z' ? "?" : letters.substr(static_cast<std::size_t>(e.number - 'a'), 1);
+}
+
+void describe(line& out, const trace_event& e) noexcept {
+  switch (e.what) {
+    case kind::listening: out << "<" << e.sfd << " server listening"; break;
+    case kind::opened: out << "<" << e.sfd << " new client connection"; break;
+    case kind::closed: out << "<" << e.sfd << " connection closed."; break;
+    case kind::command: out << "<" << e.sfd << " " << e.text; break;
+    case kind::reply: out << ">" << e.sfd << " " << e.text; break;
+    case kind::item: out << ">" << e.sfd << " sending key " << e.text; break;
+    case kind::woken: add_events(out << e.sfd << ": woken by ", e.number); break;
+    case kind::asleep: add_events(out << e.sfd << ": asleep, waiting for ", e.number); break;
+    case kind::call: add_call(out << e.sfd << ": ", e); break;
+    case kind::state: out << e.sfd << ": going from " << e.text << " to " << e.more; break;
+    case kind::dispatched: out << e.sfd << ": for worker " << e.number; break;
+    case kind::pushed: out << e.sfd << ": pushed, " << e.number << " in the queue"; break;
+    case kind::popped: out << e.sfd << ": popped, " << e.number << " left in the queue"; break;
+    case kind::byte_written: out << e.sfd << ": wrote the byte " << character(e); break;
+    case kind::byte_read: out << e.sfd << ": read the byte " << character(e); break;
+    case kind::muted: out << e.sfd << ": muted"; break;
+    case kind::heard_again: out << e.sfd << ": heard again"; break;
+    case kind::timer: out << "timer: " << e.text; break;
+    case kind::given_back: out << e.sfd << ": descriptor given back"; break;
+    case kind::problem:
+      out << e.text;
+      if (e.error == 0) break;
+      out << ": ";
+      add_error(out, e.error);
+      break;
+  }
 }
 
 }  // namespace
@@ -111,13 +184,38 @@ void tracer::set_verbosity(unsigned level) noexcept {
   loudness_.store(sinks_.empty() ? level : level | recording, std::memory_order_relaxed);
 }
 
-void tracer::tell(const trace_event& e) noexcept {
-  if (verbosity() >= level_of(e.what)) print(e);
-  for (const auto& sink : sinks_) sink->hear(e);
+void tracer::name_this_thread(std::string_view name) noexcept {
+  thread_name[name.copy(thread_name.data(), thread_name.size() - 1)] = '\0';
 }
 
-void tracer::tell_problem(int sfd, std::string_view what, int error) noexcept {
-  char buffer[128];
-  const std::string_view why = error == 0 ? "" : strerror_r(error, buffer, sizeof buffer);
-  tell({kind::problem, sfd, what, why, static_cast<std::size_t>(error)});
+void tracer::tell(const trace_event& e) noexcept {
+  const int before = errno;
+  if (verbosity() >= level_of(e.what)) print(e);
+  for (const auto& sink : sinks_) sink->hear(e);
+  errno = before;
+}
+
+void tracer::tell_call(int sfd, std::string_view name, ssize_t result) noexcept {
+  tell({.what = kind::call, .sfd = sfd, .text = name, .number = result, .error = result == -1 ? errno : 0});
+}
+
+// The loop must not wait for whoever reads stderr, and stderr cannot be made non-blocking: others may have it, too. So
+// ask first. A pipe that has room at all has room for a page, which is more than a line.
+void tracer::print(const trace_event& e) noexcept {
+  line out;
+  if (thread_name[0] != '\0') out << "[" << thread_name.data() << "] ";
+  describe(out, e);
+
+  const std::scoped_lock one_at_a_time(printing_);
+  const auto taken = [](std::string_view text) {
+    pollfd room{STDERR_FILENO, POLLOUT, 0};
+    return poll(&room, 1, 0) == 1 && (room.revents & POLLOUT) != 0 &&
+           write(STDERR_FILENO, text.data(), text.size()) == static_cast<ssize_t>(text.size());
+  };
+  if (lines_lost_ > 0) {
+    line gap;
+    gap << "(" << lines_lost_ << (lines_lost_ == 1 ? " line is" : " lines are") << " lost: nobody was reading)";
+    if (taken(gap.ended())) lines_lost_ = 0;
+  }
+  if (lines_lost_ > 0 || !taken(out.ended())) ++lines_lost_;
 }

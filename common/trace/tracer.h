@@ -1,44 +1,60 @@
-// The one place that hears of every state change, accept, byte count and close, and passes it to its sinks.
+// The one place that hears what the servers do: who woke up and who sleeps, every call to the kernel that moves bytes,
+// every change of state, every step of a client's way from the master to its worker. It passes it to its sinks.
 #pragma once
+
+#include <sys/types.h>
 
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <mutex>
 #include <string_view>
+#include <type_traits>
 #include <vector>
 
 struct trace_event {
   enum class kind : std::uint8_t {
-    listening,  // sfd
-    opened,     // sfd: a client was accepted
-    closed,     // sfd
-    state,      // sfd, text -> more
-    command,    // sfd, text: the command line
-    reply,      // sfd, text: the reply line
-    item,       // sfd, text: the key being sent
-    bytes_in,   // sfd, count
-    bytes_out,  // sfd, count
-    problem,    // sfd or -1, text: what failed, more: why ("" where there is no error number)
+    listening,     // sfd
+    opened,        // sfd: a client was accepted
+    closed,        // sfd: is about to be given back to the kernel
+    command,       // sfd, text: the command line
+    reply,         // sfd, text: the reply line, ready to be sent
+    item,          // sfd, text: the key being sent
+    woken,         // sfd, number: the events that libevent reports
+    asleep,        // sfd, number: the events that it waits for
+    call,          // sfd, text: a call to the kernel, number: what it returned, error: errno if that was -1
+    state,         // sfd, text -> more
+    dispatched,    // sfd: a client, number: the worker that gets it
+    pushed,        // sfd: a client, number: how many are in the queue now
+    popped,        // sfd: a client, number: how many are left
+    byte_written,  // sfd: the pipe, number: the byte
+    byte_read,     // sfd: the pipe, number: the byte, or -1: the other end is closed
+    muted,         // sfd: a listener
+    heard_again,   // sfd: a listener
+    timer,         // text: whose
+    given_back,    // sfd: the kernel has the descriptor again
+    problem,       // sfd or -1, text: what failed, error: errno, or 0 where none is meant
   };
   kind what;
   int sfd;
   std::string_view text{};  // valid during hear() only
   std::string_view more{};
-  std::size_t count = 0;
+  std::int64_t number = 0;
+  int error = 0;
 };
 
-// Thread: heard from any thread at once.
+// Thread: heard from any thread at once, on the thread that does the thing. No lock of a server is held meanwhile.
 class trace_sink {
  public:
   virtual ~trace_sink() = default;
   virtual void hear(const trace_event& e) noexcept = 0;
 };
 
-// Prints on stderr what the verbosity asks for, in memcached's own words, one write(2) a line: at 1 (-v) problems, at 2
-// also connections, commands and replies, at 3 also states. A sink that was added hears everything at any verbosity.
+// Prints on stderr what the verbosity asks for: at 1 (-v) problems, at 2 connections, commands and replies, both in
+// memcached's own words, at 3 all of the above. A sink that was added hears everything at any verbosity.
 //
-// Costs one predictable branch an event while nobody listens.
+// Costs one predictable branch per event while nobody listens, and leaves errno as it was.
 // Thread: any. Sinks are added before the first thread starts. set_verbosity is one atomic store.
 class tracer {
   using kind = trace_event::kind;
@@ -53,6 +69,9 @@ class tracer {
   void set_verbosity(unsigned level) noexcept;
   [[nodiscard]] unsigned verbosity() const noexcept { return loudness_.load(std::memory_order_relaxed) & ~recording; }
 
+  // From now on this thread's lines begin with "[name] ". At most 15 characters count.
+  static void name_this_thread(std::string_view name) noexcept;
+
   void listening(int sfd) noexcept {
     if (heard(2)) tell({kind::listening, sfd});
   }
@@ -61,9 +80,6 @@ class tracer {
   }
   void closed(int sfd) noexcept {
     if (heard(2)) tell({kind::closed, sfd});
-  }
-  void state(int sfd, std::string_view from, std::string_view to) noexcept {
-    if (heard(3)) tell({kind::state, sfd, from, to});
   }
   void command(int sfd, std::string_view line) noexcept {
     if (heard(2)) tell({kind::command, sfd, line});
@@ -74,15 +90,57 @@ class tracer {
   void item(int sfd, std::string_view key) noexcept {
     if (heard(2)) tell({kind::item, sfd, key});
   }
-  void bytes_in(int sfd, std::size_t n) noexcept {
-    if (heard(recording)) tell({.what = kind::bytes_in, .sfd = sfd, .count = n});
+
+  // `events`: libevent's EV_READ, EV_WRITE …; 0: nothing.
+  void woken(int sfd, short events) noexcept {
+    if (heard(3)) tell({.what = kind::woken, .sfd = sfd, .number = events});
   }
-  void bytes_out(int sfd, std::size_t n) noexcept {
-    if (heard(recording)) tell({.what = kind::bytes_out, .sfd = sfd, .count = n});
+  void asleep(int sfd, short events) noexcept {
+    if (heard(3)) tell({.what = kind::asleep, .sfd = sfd, .number = events});
   }
+  // Directly behind the call: if `result` is -1, errno says why.
+  void call(int sfd, std::string_view name, ssize_t result) noexcept {
+    if (heard(3)) tell_call(sfd, name, result);
+  }
+  // `states` has a state_text() of its own, which is asked only when somebody listens.
+  template <typename states>
+  void state(int sfd, std::type_identity_t<states> from, states to) noexcept {
+    if (heard(3)) tell({kind::state, sfd, state_text(from), state_text(to)});
+  }
+
+  void dispatched(int sfd, int worker) noexcept {
+    if (heard(3)) tell({.what = kind::dispatched, .sfd = sfd, .number = worker});
+  }
+  void pushed(int sfd, std::size_t length) noexcept {
+    if (heard(3)) tell({.what = kind::pushed, .sfd = sfd, .number = static_cast<std::int64_t>(length)});
+  }
+  void popped(int sfd, std::size_t length) noexcept {
+    if (heard(3)) tell({.what = kind::popped, .sfd = sfd, .number = static_cast<std::int64_t>(length)});
+  }
+  void byte_written(int pipe, char byte) noexcept {
+    if (heard(3)) tell({.what = kind::byte_written, .sfd = pipe, .number = byte});
+  }
+  void byte_read(int pipe, char byte) noexcept {
+    if (heard(3)) tell({.what = kind::byte_read, .sfd = pipe, .number = byte});
+  }
+
+  void muted(int sfd) noexcept {
+    if (heard(3)) tell({kind::muted, sfd});
+  }
+  void heard_again(int sfd) noexcept {
+    if (heard(3)) tell({kind::heard_again, sfd});
+  }
+  // Not on stderr, where a timer that fires all the time would drown the rest.
+  void timer(std::string_view whose) noexcept {
+    if (heard(recording)) tell({kind::timer, -1, whose});
+  }
+  void given_back(int sfd) noexcept {
+    if (heard(3)) tell({kind::given_back, sfd});
+  }
+
   // `what` failed; errno, if it is meant, is passed as `error` (0: none).
   void problem(int sfd, std::string_view what, int error = 0) noexcept {
-    if (heard(1)) tell_problem(sfd, what, error);
+    if (heard(1)) tell({.what = kind::problem, .sfd = sfd, .text = what, .error = error});
   }
 
  private:
@@ -92,8 +150,11 @@ class tracer {
   [[nodiscard]] bool heard(unsigned level) const noexcept { return loudness_.load(std::memory_order_relaxed) >= level; }
   // Cold: the compiler moves the way to them out of the caller's path.
   [[gnu::cold]] void tell(const trace_event& e) noexcept;
-  [[gnu::cold]] void tell_problem(int sfd, std::string_view what, int error) noexcept;
+  [[gnu::cold]] void tell_call(int sfd, std::string_view name, ssize_t result) noexcept;
+  void print(const trace_event& e) noexcept;
 
   std::atomic<unsigned> loudness_;  // the verbosity, with `recording` added
   std::vector<std::unique_ptr<trace_sink>> sinks_;
+  std::mutex printing_;           // guards stderr, so that lines of several threads do not mix, and what follows
+  unsigned long lines_lost_ = 0;  // since the last line that stderr took
 };

@@ -119,7 +119,7 @@ std::vector<golden> goldens() {
 
 // What the server says of its one client, all its states in a row.
 std::string states_in(const std::string& output) {
-  const std::regex pattern{R"(\d+: going from (\w+) to (\w+))"};
+  const std::regex pattern{R"((?:\[.*\] )?\d+: going from (\w+) to (\w+))"};
   std::istringstream lines{output};
   std::string states;
   for (std::string line; std::getline(lines, line);) {
