@@ -122,6 +122,10 @@ step wait_for(conn& c, short events, conn_states resume_in) noexcept {
   return go(conn_closing);
 }
 
+void conn_shrink(conn& c) noexcept {
+  if (c.ilist.capacity() > item_list_highwat) std::vector<storage::item_ref>().swap(c.ilist);
+}
+
 step out_string(conn& c, std::string_view line) noexcept {
   c.srv.trace.reply(c.sfd.get(), line);
   const std::size_t n = std::min(line.size(), c.wbuf.size() - 2);

@@ -125,6 +125,9 @@ void conn_set_state(conn& c, conn_states state) noexcept;
 // Going to sleep and arming what will wake us are one act.
 step wait_for(conn& c, short events, conn_states resume_in) noexcept;
 
+// Gives back what has grown large for one command.
+void conn_shrink(conn& c) noexcept;
+
 // Sends `line`, cut to what wbuf holds, and \r\n; then reads the next command.
 step out_string(conn& c, std::string_view line) noexcept;
 

@@ -85,6 +85,7 @@ void conn_close(conn& c) noexcept {
   c.wcurr = {};
   std::string().swap(c.write_and_free);
   c.rbuf.consume(c.rbuf.unread().size());
+  conn_shrink(c);
 
   auto closed = srv.conns.extract(sfd);
   c.sfd.reset();
@@ -144,6 +145,10 @@ step wait_for(conn& c, short events, conn_states resume_in) noexcept {
   if (update_event(c, events)) return {resume_in, true};
   c.srv.trace.problem(c.sfd.get(), "couldn't update event");
   return go(conn_closing);
+}
+
+void conn_shrink(conn& c) noexcept {
+  if (c.ilist.capacity() > item_list_highwat) std::vector<storage::item_ref>().swap(c.ilist);
 }
 
 step out_string(conn& c, std::string_view line) noexcept {

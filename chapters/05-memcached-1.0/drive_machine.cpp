@@ -201,10 +201,10 @@ step write_reply(conn& c) noexcept {
   return go(c.write_and_go);
 }
 
-// All items are sent. A list that grew long for one command is not kept.
+// All items are sent.
 step finish_items(conn& c) {
   c.ilist.clear();
-  if (c.ilist.capacity() > item_list_highwat) std::vector<storage::item_ref>().swap(c.ilist);
+  conn_shrink(c);
   return out_string(c, "END");
 }
 

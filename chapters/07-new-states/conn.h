@@ -49,6 +49,7 @@ inline constexpr std::size_t data_buffer_size = 2048;
 // Longer lists than these are given back after use.
 inline constexpr std::size_t item_list_highwat = 400;
 inline constexpr std::size_t iov_list_highwat = 600;
+inline constexpr std::size_t msg_list_highwat = 100;
 
 // What one sendmsg() sends: `count` iovecs, the first of them at iov[first]. An index, for iov may move as it grows.
 struct message {

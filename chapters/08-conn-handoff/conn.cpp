@@ -162,10 +162,20 @@ step wait_for(conn& c, short events, conn_states resume_in) noexcept {
   return go(conn_closing);
 }
 
+namespace {
+
+template <typename T>
+void shrink(std::vector<T>& list, std::size_t highwat) noexcept {
+  if (list.capacity() > highwat) std::vector<T>().swap(list);
+}
+
+}  // namespace
+
 void conn_shrink(conn& c) noexcept {
-  if (c.ilist.capacity() > item_list_highwat) std::vector<storage::item_ref>().swap(c.ilist);
-  if (c.iov.capacity() > iov_list_highwat) std::vector<iovec>().swap(c.iov);
-  if (c.suffixlist.capacity() > item_list_highwat) std::vector<std::array<char, 24>>().swap(c.suffixlist);
+  shrink(c.ilist, item_list_highwat);
+  shrink(c.iov, iov_list_highwat);
+  shrink(c.msglist, msg_list_highwat);
+  shrink(c.suffixlist, item_list_highwat);
 }
 
 void add_msghdr(conn& c) { c.msglist.push_back({c.iov.size(), 0}); }

@@ -67,6 +67,7 @@ inline constexpr std::size_t data_buffer_size = 2048;
 // Longer lists than these are given back after use.
 inline constexpr std::size_t item_list_highwat = 400;
 inline constexpr std::size_t iov_list_highwat = 600;
+inline constexpr std::size_t msg_list_highwat = 100;
 
 // Of a UDP reply, in bytes, with its header: what fits into one Ethernet frame.
 inline constexpr std::size_t udp_max_payload_size = 1400;
