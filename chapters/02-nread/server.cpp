@@ -1,9 +1,9 @@
 // Setting up: the sockets, the event base, and a connection in conn_listening for each socket.
 #include "server.h"
 
+#include <algorithm>
 #include <cstdlib>
 #include <ctime>
-#include <iterator>
 #include <stdexcept>
 #include <utility>
 
@@ -21,14 +21,8 @@ server::server(const ::settings& opts)
 }
 
 std::vector<net::unique_fd> server_sockets(const settings& opts) {
-  std::vector<net::unique_fd> sockets;
-  if (opts.port == 0) return sockets;
-  const int port = opts.port > 0 ? opts.port : 0;
-  for (const std::string& interface : opts.inter.empty() ? std::vector<std::string>{""} : opts.inter) {
-    std::vector<net::unique_fd> more = net::listen_tcp(interface, port, opts.backlog);
-    std::move(more.begin(), more.end(), std::back_inserter(sockets));
-  }
-  return sockets;
+  if (opts.port == 0) return {};
+  return net::listen_tcp(opts.inter, std::max(opts.port, 0), opts.backlog);
 }
 
 void start_listening(server& srv, std::vector<net::unique_fd> sockets) {

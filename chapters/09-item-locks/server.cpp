@@ -3,12 +3,12 @@
 
 #include <sys/resource.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <csignal>
 #include <cstdlib>
 #include <ctime>
-#include <iterator>
 #include <stdexcept>
 #include <system_error>
 #include <utility>
@@ -53,14 +53,8 @@ void conn_init(server& srv) {
 }
 
 std::vector<net::unique_fd> server_sockets(const settings& opts) {
-  std::vector<net::unique_fd> sockets;
-  if (opts.port == 0) return sockets;
-  const int port = opts.port > 0 ? opts.port : 0;
-  for (const std::string& interface : opts.inter.empty() ? std::vector<std::string>{""} : opts.inter) {
-    std::vector<net::unique_fd> more = net::listen_tcp(interface, port, opts.backlog);
-    std::move(more.begin(), more.end(), std::back_inserter(sockets));
-  }
-  return sockets;
+  if (opts.port == 0) return {};
+  return net::listen_tcp(opts.inter, std::max(opts.port, 0), opts.backlog);
 }
 
 void start_listening(server& srv, std::vector<net::unique_fd> sockets) {

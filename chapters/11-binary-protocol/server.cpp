@@ -77,10 +77,8 @@ std::vector<listening_socket> server_sockets(const settings& opts) {
     sockets.push_back({net::listen_unix(opts.socketpath, opts.access, opts.backlog), local_transport});
     return sockets;
   }
-  for (const std::string& interface : opts.inter.empty() ? std::vector<std::string>{""} : opts.inter) {
-    if (opts.port != 0) add(net::listen_tcp(interface, std::max(opts.port, 0), opts.backlog), tcp_transport);
-    if (opts.udpport != 0) add(net::bind_udp(interface, std::max(opts.udpport, 0)), udp_transport);
-  }
+  if (opts.port != 0) add(net::listen_tcp(opts.inter, std::max(opts.port, 0), opts.backlog), tcp_transport);
+  if (opts.udpport != 0) add(net::bind_udp(opts.inter, std::max(opts.udpport, 0)), udp_transport);
   return sockets;
 }
 

@@ -2,38 +2,22 @@
 #include <malloc.h>
 #include <sysexits.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <exception>
-#include <iterator>
-#include <string>
 #include <system_error>
 #include <utility>
-#include <vector>
 
 #include "common/net/sockets.h"
 #include "common/settings/process.h"
 #include "nc_core.h"
 
-namespace {
-
-std::vector<net::unique_fd> proxy_sockets(const settings& opts) {
-  std::vector<net::unique_fd> sockets;
-  const int port = opts.port > 0 ? opts.port : 0;
-  for (const std::string& interface : opts.inter.empty() ? std::vector<std::string>{""} : opts.inter) {
-    std::vector<net::unique_fd> more = net::listen_tcp(interface, port, opts.backlog);
-    std::move(more.begin(), more.end(), std::back_inserter(sockets));
-  }
-  return sockets;
-}
-
-}  // namespace
-
 int main(int argc, char** argv) try {
   const settings opts =
       parse_command_line(argc, argv, {CHAPTER_NAME, CHAPTER_IDEA, CHAPTER_FLAGS, "server,level,read_once"});
   if (opts.server.empty()) throw usage_error("-o server=HOST:PORT says for whom it is the proxy");
-  auto sockets = proxy_sockets(opts);
+  auto sockets = net::listen_tcp(opts.inter, std::max(opts.port, 0), opts.backlog);
   prepare_process(opts);
   const pid_file pid(opts.pid_file);
 

@@ -36,12 +36,17 @@ void proxy_listen(context& ctx, server_pool& pool, net::unique_fd socket) {
                "' in pool '", pool.conf.name, "' with ", pool.servers.size(), " servers");
 }
 
-std::vector<net::unique_fd> proxy_sockets(const nutcracker::pool_conf& conf) {
+std::vector<net::unique_fd> proxy_sockets(context& ctx, const nutcracker::pool_conf& conf) {
   const nutcracker::endpoint& where = conf.listen.where;
-  if (!where.is_unix()) return net::listen_tcp(where.host == "*" ? "" : where.host, where.port, conf.backlog);
   std::vector<net::unique_fd> sockets;
-  sockets.push_back(net::listen_unix(where.host, conf.listen.mode.value_or(0700), conf.backlog));
-  return sockets;
+  if (where.is_unix()) {
+    sockets.push_back(net::listen_unix(where.host, conf.listen.mode.value_or(0700), conf.backlog));
+    return sockets;
+  }
+  const auto interfaces = where.host == "*" ? std::vector<std::string>{} : std::vector{where.host};
+  return net::listen_tcp(interfaces, where.port, conf.backlog, [&](const std::string& why) {
+    ctx.log.line(log_level::warn, "pool '", conf.name, "' has one address less: ", why);
+  });
 }
 
 // One client. Clears recv_ready when there is no other.
@@ -81,7 +86,7 @@ rstatus_t proxy_accept(context& ctx, conn& p) {
 }  // namespace
 
 void proxy_each_init(context& ctx, server_pool& pool, std::vector<int>& all) {
-  for (net::unique_fd& socket : proxy_sockets(pool.conf)) {
+  for (net::unique_fd& socket : proxy_sockets(ctx, pool.conf)) {
     all.push_back(socket.get());
     proxy_listen(ctx, pool, std::move(socket));
   }

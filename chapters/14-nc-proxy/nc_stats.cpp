@@ -81,7 +81,7 @@ stats::stats(const std::string& address, int port, std::chrono::milliseconds int
     zero.servers.resize(pool.servers.size());
   }
   shadow_ = sum_ = current_;
-  socket_ = std::move(net::listen_tcp(address, port, 64).front());
+  socket_ = std::move(net::listen_tcp({address}, port, 64).front());
   wake_.reset(eventfd(0, EFD_CLOEXEC));
   if (!wake_) throw std::system_error(errno, std::generic_category(), "eventfd");
 }

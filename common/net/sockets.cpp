@@ -13,8 +13,9 @@
 #include <cerrno>
 #include <charconv>
 #include <cstddef>
+#include <cstdio>
 #include <cstring>
-#include <exception>
+#include <iterator>
 #include <memory>
 #include <system_error>
 
@@ -164,41 +165,58 @@ void set_ports(addrinfo* addresses, int port) noexcept {
   return false;
 }
 
-[[nodiscard]] bool machine_lacks(int family, const std::error_code& error) noexcept {
-  return error == std::errc::address_family_not_supported ||
-         (family == AF_INET6 && error == std::errc::address_not_available);  // IPv6 is there, but switched off
+// Said of all interfaces: there is no such family, or IPv6 is there, but switched off.
+[[nodiscard]] bool machine_lacks_family(const std::system_error& e) noexcept {
+  return e.code() == std::errc::address_family_not_supported || e.code() == std::errc::address_not_available;
 }
 
-// Port 0: the kernel chooses one for the first address, and the others ask for the same.
-[[nodiscard]] std::vector<unique_fd> bind_all(addrinfo* addresses, int port, int backlog) {
+// What could be had of some addresses, and why the others could not.
+struct bound {
   std::vector<unique_fd> sockets;
-  std::exception_ptr passed_over;
-  set_ports(addresses, port);
+  std::vector<std::system_error> missing;
+};
+
+// Port 0: the kernel chooses one for the first address, and the others ask for the same.
+[[nodiscard]] bound bind_all(addrinfo* addresses, const endpoint& where, int backlog) {
+  bound all;
+  set_ports(addresses, where.port);
   for (const addrinfo* a = addresses; a != nullptr; a = a->ai_next) {
     if (is_repeated(*a, addresses)) continue;
     try {
-      sockets.push_back(bind_one(*a, backlog));
-      set_ports(addresses, local_port(sockets.front().get()));
+      all.sockets.push_back(bind_one(*a, backlog));
+      set_ports(addresses, local_port(all.sockets.front().get()));
     } catch (const std::system_error& e) {
-      if (!machine_lacks(a->ai_family, e.code())) throw;
-      passed_over = std::current_exception();
+      all.missing.push_back(e);
     }
   }
-  if (sockets.empty()) std::rethrow_exception(passed_over);
-  return sockets;
+  if (where.host.empty() && !all.sockets.empty()) std::erase_if(all.missing, machine_lacks_family);
+  return all;
 }
 
-[[nodiscard]] std::vector<unique_fd> open_all(const std::string& interface, int default_port, int type, int backlog) {
+[[nodiscard]] bound open_interface(const std::string& interface, int default_port, int type, int backlog) {
   const endpoint where = split(interface, default_port);
   const address_list addresses = resolve(where, type);
   for (int attempts_left = 15;; --attempts_left) {
-    try {
-      return bind_all(addresses.get(), where.port, backlog);
-    } catch (const std::system_error& e) {
-      // What the kernel chose for one family, somebody may have in the other: let it choose again.
-      if (where.port != 0 || e.code() != std::errc::address_in_use || attempts_left == 0) throw;
-    }
+    bound all = bind_all(addresses.get(), where, backlog);
+    // What the kernel chose for one family, somebody may have in the other: let it choose again.
+    const bool unlucky = where.port == 0 && std::ranges::any_of(all.missing, [](const std::system_error& e) {
+                           return e.code() == std::errc::address_in_use;
+                         });
+    if (!unlucky || attempts_left == 0) return all;
   }
+}
+
+[[nodiscard]] std::vector<unique_fd> open_all(const std::vector<std::string>& interfaces, int port, int type,
+                                              int backlog, const passed_over& say) {
+  bound all;
+  for (const std::string& interface : interfaces.empty() ? std::vector<std::string>{""} : interfaces) {
+    bound more = open_interface(interface, port, type, backlog);
+    std::ranges::move(more.sockets, std::back_inserter(all.sockets));
+    std::ranges::move(more.missing, std::back_inserter(all.missing));
+  }
+  if (all.sockets.empty()) throw all.missing.front();
+  for (const std::system_error& e : all.missing) say(e.what());
+  return std::move(all.sockets);
 }
 
 // Owns: the process's umask while it lives, and puts the old one back. Thread: set-up only; the umask is the process's.
@@ -231,12 +249,17 @@ class scoped_umask {
 
 }  // namespace
 
-std::vector<unique_fd> listen_tcp(const std::string& interface, int port, int backlog) {
-  return open_all(interface, port, SOCK_STREAM, backlog);
+void say_on_stderr(const std::string& why) {
+  std::fprintf(stderr, "%s; the other addresses are served\n", why.c_str());
 }
 
-std::vector<unique_fd> bind_udp(const std::string& interface, int port) {
-  return open_all(interface, port, SOCK_DGRAM, 0);
+std::vector<unique_fd> listen_tcp(const std::vector<std::string>& interfaces, int port, int backlog,
+                                  const passed_over& say) {
+  return open_all(interfaces, port, SOCK_STREAM, backlog, say);
+}
+
+std::vector<unique_fd> bind_udp(const std::vector<std::string>& interfaces, int port, const passed_over& say) {
+  return open_all(interfaces, port, SOCK_DGRAM, 0, say);
 }
 
 address resolve_tcp(const std::string& host_and_port) {

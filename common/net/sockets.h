@@ -4,6 +4,7 @@
 #include <sys/socket.h>
 #include <sys/types.h>
 
+#include <functional>
 #include <span>
 #include <string>
 #include <vector>
@@ -12,12 +13,20 @@
 
 namespace net {
 
-// One socket for each address that `interface` resolves to: a name, an address, or "" for all, IPv4 and IPv6. With
-// "host:port" or "[address]:port" it brings its own port. Port 0: one of the kernel's choice, the same for all.
-// Throws std::system_error that names address and port ("bind 127.0.0.1:11211: Address already in use"); an address
-// family that the machine lacks is passed over as long as one socket could be made.
-[[nodiscard]] std::vector<unique_fd> listen_tcp(const std::string& interface, int port, int backlog);
-[[nodiscard]] std::vector<unique_fd> bind_udp(const std::string& interface, int port);
+// Hears why nobody will listen on an address that was asked for: "bind [::1]:11211: Address already in use".
+using passed_over = std::function<void(const std::string& why)>;
+void say_on_stderr(const std::string& why);
+
+// One socket for each address that `interfaces` resolve to: names or addresses; none: all interfaces, IPv4 and IPv6.
+// With "host:port" or "[address]:port" an interface brings its own port. Port 0: one of the kernel's choice, the same
+// for all addresses of an interface. An address that cannot be had is passed over, and `say` hears of it once the
+// others listen; only a family that the machine lacks is nobody's loss where all interfaces are meant. Throws
+// std::system_error that names address and port
+// ("bind 127.0.0.1:11211: Address already in use") if no address could be had, or if an interface is none.
+[[nodiscard]] std::vector<unique_fd> listen_tcp(const std::vector<std::string>& interfaces, int port, int backlog,
+                                                const passed_over& say = say_on_stderr);
+[[nodiscard]] std::vector<unique_fd> bind_udp(const std::vector<std::string>& interfaces, int port,
+                                              const passed_over& say = say_on_stderr);
 
 // A stale socket file at `path` is removed first; anything else there is an error, a live server's socket too (1.4.25
 // takes it away). `mode` is the file's permission bits. Throws std::system_error.

@@ -3,14 +3,17 @@
 
 #include <doctest/doctest.h>
 #include <fcntl.h>
+#include <net/if.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <sched.h>
+#include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 
+#include <cstring>
 #include <string_view>
 
 #include "tests/unit/support.h"
@@ -62,7 +65,7 @@ void check_flags(int fd) {
 }
 
 [[nodiscard]] std::string listen_error(const std::string& interface, int port) {
-  return unit::thrown_text<std::system_error>([&] { (void)net::listen_tcp(interface, port, 8); });
+  return unit::thrown_text<std::system_error>([&] { (void)net::listen_tcp({interface}, port, 8); });
 }
 
 [[nodiscard]] std::string unix_error(const std::string& path) {
@@ -97,7 +100,7 @@ TEST_CASE("unique_fd closes once and moves") {
 }
 
 TEST_CASE("listen_tcp: IPv4, a port of the kernel's choice") {
-  const auto sockets = net::listen_tcp("127.0.0.1", 0, 8);
+  const auto sockets = net::listen_tcp({"127.0.0.1"}, 0, 8);
   REQUIRE(sockets.size() == 1);
   const int fd = sockets[0].get();
   const int port = net::local_port(fd);
@@ -117,7 +120,7 @@ TEST_CASE("listen_tcp: IPv4, a port of the kernel's choice") {
 TEST_CASE("listen_tcp: IPv6") {
   if (!has_ipv6()) return;
   for (const char* const interface : {"::1", "[::1]"}) {
-    const auto sockets = net::listen_tcp(interface, 0, 8);
+    const auto sockets = net::listen_tcp({interface}, 0, 8);
     REQUIRE(sockets.size() == 1);
     CHECK(net::local_address(sockets[0].get()) == "tcp6:[::1]:" + std::to_string(net::local_port(sockets[0].get())));
     CHECK(connect_to(sockets[0].get()).accepted);
@@ -127,7 +130,7 @@ TEST_CASE("listen_tcp: IPv6") {
 TEST_CASE("all interfaces: both families, one port, for TCP and UDP") {
   const bool ipv6 = has_ipv6();
   for (int round = 0; round < 20; ++round) {
-    for (const auto& sockets : {net::listen_tcp("", 0, 8), net::bind_udp("", 0)}) {
+    for (const auto& sockets : {net::listen_tcp({}, 0, 8), net::bind_udp({}, 0)}) {
       REQUIRE(sockets.size() == (ipv6 ? 2 : 1));
       CHECK(net::local_port(sockets[0].get()) > 0);
       if (!ipv6) continue;
@@ -138,11 +141,11 @@ TEST_CASE("all interfaces: both families, one port, for TCP and UDP") {
 }
 
 TEST_CASE("the interface may bring its own port") {
-  const int port = net::local_port(net::listen_tcp("127.0.0.1", 0, 8)[0].get());
-  const auto sockets = net::listen_tcp("127.0.0.1:" + std::to_string(port), 1, 8);
+  const int port = net::local_port(net::listen_tcp({"127.0.0.1"}, 0, 8)[0].get());
+  const auto sockets = net::listen_tcp({"127.0.0.1:" + std::to_string(port)}, 1, 8);
   CHECK(net::local_port(sockets[0].get()) == port);
-  CHECK(net::local_port(net::listen_tcp("127.0.0.1:0", 1, 8)[0].get()) > 1);
-  if (has_ipv6()) CHECK(net::local_port(net::listen_tcp("[::1]:0", 1, 8)[0].get()) > 1);
+  CHECK(net::local_port(net::listen_tcp({"127.0.0.1:0"}, 1, 8)[0].get()) > 1);
+  if (has_ipv6()) CHECK(net::local_port(net::listen_tcp({"[::1]:0"}, 1, 8)[0].get()) > 1);
 
   CHECK(listen_error("127.0.0.1:x", 0) == "listen 127.0.0.1:x: Invalid argument");
   CHECK(listen_error("127.0.0.1:8x", 0) == "listen 127.0.0.1:8x: Invalid argument");
@@ -153,13 +156,13 @@ TEST_CASE("the interface may bring its own port") {
 }
 
 TEST_CASE("errors name the address and the port") {
-  const auto taken = net::listen_tcp("127.0.0.1", 0, 8);
+  const auto taken = net::listen_tcp({"127.0.0.1"}, 0, 8);
   const std::string port = std::to_string(net::local_port(taken[0].get()));
   CHECK(listen_error("127.0.0.1", std::stoi(port)) == "bind 127.0.0.1:" + port + ": Address already in use");
 
-  const auto udp = net::bind_udp("127.0.0.1", 0);
+  const auto udp = net::bind_udp({"127.0.0.1"}, 0);
   const int udp_port = net::local_port(udp[0].get());
-  CHECK(unit::thrown_text<std::system_error>([&] { (void)net::bind_udp("127.0.0.1", udp_port); }) ==
+  CHECK(unit::thrown_text<std::system_error>([&] { (void)net::bind_udp({"127.0.0.1"}, udp_port); }) ==
         "bind 127.0.0.1:" + std::to_string(udp_port) + ": Address already in use");
 
   CHECK(listen_error("192.0.2.1", 11211) == "bind 192.0.2.1:11211: Cannot assign requested address");
@@ -167,6 +170,66 @@ TEST_CASE("errors name the address and the port") {
   CHECK_MESSAGE(bad_name.starts_with("listen no such host:11211: "), bad_name);
   CHECK(bad_name.find("getaddrinfo") == std::string::npos);
   CHECK(listen_error("[::1", 11211).starts_with("listen [::1:11211: "));
+}
+
+TEST_CASE("an address that is taken is passed over, and said, as long as there is another") {
+  using binder = std::vector<unique_fd> (*)(const std::vector<std::string>&, int, const net::passed_over&);
+  const binder tcp = [](const std::vector<std::string>& interfaces, int port, const net::passed_over& say) {
+    return net::listen_tcp(interfaces, port, 8, say);
+  };
+  const binder udp = [](const std::vector<std::string>& interfaces, int port, const net::passed_over& say) {
+    return net::bind_udp(interfaces, port, say);
+  };
+  const auto nobody_says = [](const std::string& why) { FAIL_CHECK(why); };
+  for (const binder bind : {tcp, udp}) {
+    const auto taken = bind({"127.0.0.1"}, 0, nobody_says);
+    const int port = net::local_port(taken[0].get());
+    const std::string why = "bind 127.0.0.1:" + std::to_string(port) + ": Address already in use";
+
+    std::string said;
+    const auto say = [&said](const std::string& text) { said += text + "\n"; };
+    const auto rest = bind({"127.0.0.1", "127.0.0.2"}, port, say);
+    REQUIRE(rest.size() == 1);
+    CHECK(net::local_address(rest[0].get()).ends_with(":127.0.0.2:" + std::to_string(port)));
+    CHECK(said == why + "\n");
+
+    CHECK(unit::thrown_text<std::system_error>([&] {
+            (void)bind({"127.0.0.1", "127.0.0.2"}, port, nobody_says);
+          }) == why);
+    if (!has_ipv6()) continue;
+    said.clear();
+    const auto other_family = bind({}, port, say);  // all interfaces
+    REQUIRE(other_family.size() == 1);
+    CHECK(family(other_family[0].get()) == AF_INET6);
+    CHECK(said == "bind 0.0.0.0:" + std::to_string(port) + ": Address already in use\n");
+  }
+  CHECK(unit::in_child([] {
+          (void)net::listen_tcp({"192.0.2.1:11211", "127.0.0.1"}, 0, 8);
+          return std::string();
+        }).streams == "bind 192.0.2.1:11211: Cannot assign requested address; the other addresses are served\n");
+}
+
+TEST_CASE("a machine without IPv6: said of ::1, which was asked for, and not of all interfaces") {
+  const unit::child_result child = unit::in_child([] {
+    if (unshare(CLONE_NEWNET) != 0) return std::string("no rights");
+    std::ofstream switches("/proc/sys/net/ipv6/conf/all/disable_ipv6");
+    switches << 1 << std::flush;
+    unique_fd ioctls(socket(AF_INET, SOCK_DGRAM, 0));
+    ifreq loopback{};
+    std::strcpy(loopback.ifr_name, "lo");
+    loopback.ifr_flags = IFF_UP | IFF_RUNNING;
+    if (!switches || ioctl(ioctls.get(), SIOCSIFFLAGS, &loopback) != 0) return std::string("no rights");
+    std::string got;
+    (void)net::listen_tcp({}, 25'000, 8);
+    for (const unique_fd& fd : net::listen_tcp({"127.0.0.1", "::1"}, 25'000, 8)) got += net::local_address(fd.get());
+    return got;
+  });
+  if (child.answer == "no rights") {
+    MESSAGE("no right to a network of our own, or no switch for IPv6: not tested");
+    return;
+  }
+  CHECK(child.answer == "tcp:127.0.0.1:25000");
+  CHECK(child.streams == "bind [::1]:25000: Cannot assign requested address; the other addresses are served\n");
 }
 
 TEST_CASE("a name that stands twice in the hosts file is bound once") {
@@ -178,7 +241,7 @@ TEST_CASE("a name that stands twice in the hosts file is bound once") {
                             mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0 &&
                             mount(hosts.c_str(), "/etc/hosts", nullptr, MS_BIND, nullptr) == 0;
     if (!ours_alone) return std::string("no rights");
-    return std::to_string(net::listen_tcp("twice", 0, 8).size());
+    return std::to_string(net::listen_tcp({"twice"}, 0, 8).size());
   });
   if (child.answer == "no rights") {
     MESSAGE("no right to put a hosts file of our own in place: not tested");
@@ -188,13 +251,13 @@ TEST_CASE("a name that stands twice in the hosts file is bound once") {
 }
 
 TEST_CASE("bind_udp: datagrams arrive") {
-  const auto sockets = net::bind_udp("127.0.0.1", 0);
+  const auto sockets = net::bind_udp({"127.0.0.1"}, 0);
   REQUIRE(sockets.size() == 1);
   const int fd = sockets[0].get();
   check_flags(fd);
   CHECK(net::local_address(fd) == "udp:127.0.0.1:" + std::to_string(net::local_port(fd)));
 
-  const auto sender = net::bind_udp("127.0.0.1", 0);
+  const auto sender = net::bind_udp({"127.0.0.1"}, 0);
   sockaddr_in address{};
   socklen_t length = sizeof address;
   REQUIRE(getsockname(fd, reinterpret_cast<sockaddr*>(&address), &length) == 0);
@@ -259,15 +322,15 @@ TEST_CASE("listen_unix") {
 TEST_CASE("write_port_file") {
   const temporary_directory directory;
   const std::string path = directory / "ports";
-  const auto tcp = net::listen_tcp("127.0.0.1", 0, 8);
-  const auto udp = net::bind_udp("127.0.0.1", 0);
+  const auto tcp = net::listen_tcp({"127.0.0.1"}, 0, 8);
+  const auto udp = net::bind_udp({"127.0.0.1"}, 0);
   const auto local = net::listen_unix(directory / "socket", 0700, 8);
   std::vector<int> sockets{tcp[0].get(), local.get(), udp[0].get()};
   std::string expected = "TCP INET: " + std::to_string(net::local_port(tcp[0].get())) +
                          "\nUDP INET: " + std::to_string(net::local_port(udp[0].get())) + "\n";
   std::vector<unique_fd> tcp6;
   if (has_ipv6()) {
-    tcp6 = net::listen_tcp("::1", 0, 8);
+    tcp6 = net::listen_tcp({"::1"}, 0, 8);
     sockets.push_back(tcp6[0].get());
     expected += "TCP INET6: " + std::to_string(net::local_port(tcp6[0].get())) + "\n";
   }
@@ -286,7 +349,7 @@ TEST_CASE("write_port_file") {
 }
 
 TEST_CASE("set_nodelay") {
-  const auto listener = net::listen_tcp("127.0.0.1", 0, 8);
+  const auto listener = net::listen_tcp({"127.0.0.1"}, 0, 8);
   const connection both = connect_to(listener[0].get());
   CHECK(option(both.accepted.get(), IPPROTO_TCP, TCP_NODELAY) == 0);
   net::set_nodelay(both.accepted.get());
@@ -294,7 +357,7 @@ TEST_CASE("set_nodelay") {
 }
 
 TEST_CASE("set_keepalive: a listener's is inherited") {
-  const auto listener = net::listen_tcp("127.0.0.1", 0, 8);
+  const auto listener = net::listen_tcp({"127.0.0.1"}, 0, 8);
   for (const bool on : {true, false}) {
     CAPTURE(on);
     net::set_keepalive(listener[0].get(), on);
