@@ -10,13 +10,15 @@
 #include "server.h"
 
 int main(int argc, char** argv) try {
+  occupy_standard_streams();
   const settings opts = parse_command_line(argc, argv, {CHAPTER_NAME, CHAPTER_IDEA, CHAPTER_FLAGS, "nagle"});
   auto sockets = server_sockets(opts);  // first: a port below 1024 needs the rights that -u gives up
-  prepare_process(opts);
+  readiness ready = prepare_process(opts);
   const pid_file pid(opts.pid_file);
 
   server srv(opts);  // after prepare_process: an event base does not survive the fork of -d
   start_listening(srv, std::move(sockets));
+  ready.announce();  // with -d, the one who waits at the terminal ends here
   event_base_loop(srv.main_base.get(), 0);
   return EX_OK;
 } catch (const usage_error& e) {

@@ -38,7 +38,7 @@ struct server {
   std::latch registered;  // counts the workers that are ready
 
   struct event clockevent;
-  std::array<struct event, 2> signal_events;
+  std::array<struct event, 4> signal_events;
 };
 
 // Binds what the command line names. Throws std::system_error.
@@ -50,7 +50,7 @@ void start_listening(server& srv, std::vector<net::unique_fd> sockets);
 // libevent calls this once a second; `arg` is the server. It is what makes items expire.
 void clock_handler(evutil_socket_t fd, short which, void* arg) noexcept;
 
-// libevent calls this after SIGINT or SIGTERM; `arg` is the server. Ends the loop.
+// libevent calls this after SIGHUP, SIGINT, SIGQUIT or SIGTERM; `arg` is the server. Ends the loop.
 void signal_handler(evutil_socket_t signal, short which, void* arg) noexcept;
 
 // libevent calls this when a connection's event fires; `arg` is the connection.

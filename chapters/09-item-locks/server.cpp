@@ -15,6 +15,7 @@
 
 #include "common/net/sockets.h"
 #include "common/protocol/version.h"
+#include "common/settings/process.h"
 
 server::server(const ::settings& opts)
     : settings(opts),
@@ -28,11 +29,13 @@ server::server(const ::settings& opts)
   event_assign(&clockevent, main_base, -1, EV_PERSIST, clock_handler, this);
   if (event_add(&clockevent, &every_second) == -1) throw std::runtime_error("cannot start the clock");
 
-  constexpr std::array signals{SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
+  constexpr std::array signals{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2};
   for (std::size_t i = 0; i < signals.size(); ++i) {
     evsignal_assign(&signal_events[i], main_base, signals[i], signal_handler, this);
+    if (signals[i] == SIGHUP && is_ignored(SIGHUP)) continue;  // under -d, and under nohup
     if (evsignal_add(&signal_events[i], nullptr) == -1) throw std::runtime_error("cannot listen for signals");
   }
+  release_signals();
 }
 
 server::~server() {
@@ -109,7 +112,7 @@ void signal_handler(evutil_socket_t signal, short, void* arg) noexcept {
   } else if (signal == SIGUSR2 && srv.paused) {
     resume_threads(srv);
     srv.paused = false;
-  } else if (signal == SIGINT || signal == SIGTERM) {
+  } else if (signal != SIGUSR1 && signal != SIGUSR2) {
     event_base_loopbreak(srv.dispatcher_thread.base.get());
   }
 }

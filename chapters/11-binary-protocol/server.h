@@ -44,7 +44,7 @@ struct server {
   conn_queue cqi_freelist;
 
   struct event clockevent;
-  std::array<struct event, 4> signal_events;
+  std::array<struct event, 6> signal_events;
   bool paused = false;
 };
 
@@ -65,8 +65,8 @@ void clock_handler(evutil_socket_t fd, short which, void* arg) noexcept;
 // Makes room in `conns` for every descriptor that the process may have. Throws std::system_error.
 void conn_init(server& srv);
 
-// libevent calls this after a signal; `arg` is the server. SIGINT and SIGTERM end the loop, SIGUSR1 pauses the workers,
-// SIGUSR2 lets them go on.
+// libevent calls this after a signal; `arg` is the server. SIGUSR1 pauses the workers, SIGUSR2 lets them go on, all
+// others end the loop.
 void signal_handler(evutil_socket_t signal, short which, void* arg) noexcept;
 
 // libevent calls this when a connection's event fires; `arg` is the connection.

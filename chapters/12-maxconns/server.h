@@ -53,7 +53,7 @@ struct server {
   std::chrono::steady_clock::time_point maxconns_entered;  // since when they are muted
 
   struct event clockevent;
-  std::array<struct event, 4> signal_events;
+  std::array<struct event, 6> signal_events;
   bool paused = false;
 };
 
@@ -74,8 +74,8 @@ void clock_handler(evutil_socket_t fd, short which, void* arg) noexcept;
 // Makes room in `conns` for every descriptor that the process may have. Throws std::system_error.
 void conn_init(server& srv);
 
-// libevent calls this after a signal; `arg` is the server. SIGINT and SIGTERM end the loop, SIGUSR1 pauses the workers,
-// SIGUSR2 lets them go on.
+// libevent calls this after a signal; `arg` is the server. SIGUSR1 pauses the workers, SIGUSR2 lets them go on, all
+// others end the loop.
 void signal_handler(evutil_socket_t signal, short which, void* arg) noexcept;
 
 // Thread: the master. -o maxconns_fast: says no at once instead of leaving the client in the kernel's queue. The kernel

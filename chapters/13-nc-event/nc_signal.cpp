@@ -7,16 +7,14 @@
 #include <cerrno>
 #include <system_error>
 
+#include "common/settings/process.h"
 #include "nc_core.h"
 
 void signal_init(context& ctx) {
   sigset_t wanted;
   sigemptyset(&wanted);
-  sigaddset(&wanted, SIGINT);
-  sigaddset(&wanted, SIGTERM);
-  if (const int why = pthread_sigmask(SIG_BLOCK, &wanted, nullptr); why != 0) {
-    throw std::system_error(why, std::generic_category(), "cannot block the signals");
-  }
+  for (const int number : {SIGINT, SIGQUIT, SIGTERM}) sigaddset(&wanted, number);
+  if (!is_ignored(SIGHUP)) sigaddset(&wanted, SIGHUP);  // it is under -d, and under nohup
   conn& c = conn_get_signals(ctx.own);
   c.sd.reset(signalfd(-1, &wanted, SFD_NONBLOCK | SFD_CLOEXEC));
   if (!c.sd || !event_add_conn(ctx.evb, c)) {

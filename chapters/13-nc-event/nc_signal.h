@@ -4,7 +4,8 @@
 
 #include "nc_connection.h"
 
-// From now on SIGINT and SIGTERM are read, and interrupt nobody. Throws std::system_error.
+// From now on SIGHUP, SIGINT, SIGQUIT and SIGTERM are read; they are held already (hold_signals), and so they interrupt
+// nobody. Throws std::system_error.
 void signal_init(context& ctx);
 
 rstatus_t signal_recv(context& ctx, conn& c);

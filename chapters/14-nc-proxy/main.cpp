@@ -15,6 +15,8 @@
 #include "nc_core.h"
 
 int main(int argc, char** argv) try {
+  occupy_standard_streams();
+  hold_signals();  // they are read (signal_init), and interrupt nobody
   const nutcracker::options opts = nutcracker::parse_options(argc, argv, {CHAPTER_NAME, CHAPTER_IDEA});
   if (opts.describe_stats) {
     std::fputs(stats_description().c_str(), stdout);
@@ -25,13 +27,14 @@ int main(int argc, char** argv) try {
     std::fprintf(stderr, "%s: good\n", opts.conf_file.c_str());
     return EX_OK;
   }
-  prepare_proxy(opts.daemonize);
+  readiness ready = prepare_proxy(opts.daemonize);
   const pid_file pid(opts.pid_file);
 
   mallopt(M_TRIM_THRESHOLD, 4 << 20);  // blocks come and go all the time: not back to the kernel each time
 
   context ctx(opts, conf);  // after prepare_proxy: epoll does not survive the fork of -d
   core_start(ctx);
+  ready.announce();  // with -d, the one who waits at the terminal ends here
   while (!ctx.stop) {
     if (core_loop(ctx) != NC_OK) throw std::system_error(errno, std::generic_category(), "epoll_wait");
   }

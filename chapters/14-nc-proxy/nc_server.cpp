@@ -89,8 +89,8 @@ bool server_active(const conn& s) { return !s.imsg_q.empty() || !s.omsg_q.empty(
 
 namespace {
 
-// Looks the server's name up, until it is found. The one thing in the loop that can make everybody wait; a number instead
-// of a name takes no time. nullptr: errno says why there is no address.
+// Looks the server's name up, until it is found. The one thing in the loop that can make everybody wait; a number
+// instead of a name takes no time. nullptr: errno says why there is no address.
 const net::address* server_resolve(server& srv) noexcept try {
   if (!srv.addr) {
     const nutcracker::endpoint& where = srv.conf.where;

@@ -22,10 +22,7 @@ void say_level(context& ctx, log_level level) noexcept {
 void signal_init(context& ctx) {
   sigset_t wanted;
   sigemptyset(&wanted);
-  for (const int number : {SIGINT, SIGTERM, SIGHUP, SIGTTIN, SIGTTOU}) sigaddset(&wanted, number);
-  if (const int why = pthread_sigmask(SIG_BLOCK, &wanted, nullptr); why != 0) {
-    throw std::system_error(why, std::generic_category(), "cannot block the signals");
-  }
+  for (const int number : {SIGINT, SIGQUIT, SIGTERM, SIGHUP, SIGTTIN, SIGTTOU}) sigaddset(&wanted, number);
   conn& c = conn_get_signals(ctx.own);
   c.sd.reset(signalfd(-1, &wanted, SFD_NONBLOCK | SFD_CLOEXEC));
   if (!c.sd || !event_add_conn(ctx.evb, c)) {

@@ -4,8 +4,9 @@
 
 #include "nc_connection.h"
 
-// From now on these are read, and interrupt nobody: SIGINT and SIGTERM end the proxy, SIGHUP opens its log anew,
-// SIGTTIN and SIGTTOU make it say more or less. Throws std::system_error.
+// From now on these are read; they are held already (hold_signals), and so they interrupt nobody: SIGINT, SIGQUIT and
+// SIGTERM end the proxy, SIGHUP opens its log anew, SIGTTIN and SIGTTOU make it say more or less. Throws
+// std::system_error.
 void signal_init(context& ctx);
 
 rstatus_t signal_recv(context& ctx, conn& c);

@@ -4,6 +4,7 @@
 #include <doctest/doctest.h>
 #include <fcntl.h>
 #include <pwd.h>
+#include <sched.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/sysmacros.h>
@@ -12,6 +13,7 @@
 
 #include "tests/unit/support.h"
 
+using net::unique_fd;
 using unit::child_result;
 using unit::in_child;
 
@@ -52,7 +54,7 @@ TEST_CASE("the limit of open files becomes -c, up or down") {
     const child_result child = in_child([maxconns] {
       settings s = quiet();
       s.maxconns = maxconns;
-      prepare_process(s);
+      readiness ready = prepare_process(s);
       rlimit limit{};
       getrlimit(RLIMIT_NOFILE, &limit);
       return std::to_string(limit.rlim_cur) + (limit.rlim_max >= limit.rlim_cur ? "" : " of less");
@@ -78,7 +80,7 @@ TEST_CASE("the hard limit is raised where that is allowed, and where not the err
   const auto raised = with_limit_100([] {
     settings s = quiet();
     s.maxconns = 150;
-    prepare_process(s);
+    readiness ready = prepare_process(s);
     rlimit limit{};
     getrlimit(RLIMIT_NOFILE, &limit);
     return std::to_string(limit.rlim_cur);
@@ -90,15 +92,15 @@ TEST_CASE("the hard limit is raised where that is allowed, and where not the err
   CHECK(with_limit_100([] {
           settings s = quiet();
           s.maxconns = 2'000'000'000;
-          prepare_process(s);
+          readiness ready = prepare_process(s);
           return std::string("did");
         }) == "threw: cannot raise the limit of open files to 2000000000 (try -c 100): Operation not permitted");
 }
 
-TEST_CASE("SIGPIPE is ignored") {
+TEST_CASE("SIGPIPE, SIGUSR1 and SIGUSR2 are ignored") {
   const child_result child = in_child([] {
-    prepare_process(quiet());
-    raise(SIGPIPE);
+    const readiness ready = prepare_process(quiet());
+    for (const int number : {SIGPIPE, SIGUSR1, SIGUSR2}) raise(number);
     return std::string("alive");
   });
   CHECK(child.answer == "alive");
@@ -109,7 +111,7 @@ TEST_CASE("root without -u: one line, and it runs") {
   const child_result child = in_child([] {
     settings s = quiet();
     s.username.clear();
-    prepare_process(s);
+    readiness ready = prepare_process(s);
     return std::to_string(geteuid());
   });
   CHECK(child.answer == "0");
@@ -125,7 +127,7 @@ TEST_CASE("-u: no right of root is left") {
   const child_result child = in_child([uid, gid] {
     settings s = quiet();
     s.username = "nobody";
-    prepare_process(s);
+    readiness ready = prepare_process(s);
     uid_t r, e, saved;
     gid_t rg, eg, saved_g, groups[64];
     getresuid(&r, &e, &saved);
@@ -143,7 +145,7 @@ TEST_CASE("-u: a user that is not there") {
   const child_result child = in_child([] {
     settings s = quiet();
     s.username = "no such user";
-    prepare_process(s);
+    readiness ready = prepare_process(s);
     return std::string("did");
   });
   CHECK(child.answer == "threw: -u: can't find the user no such user");
@@ -156,7 +158,8 @@ TEST_CASE("-d: a session of its own, without the terminal's streams") {
       settings s = quiet();
       s.daemonize = true;
       s.verbose = verbose;
-      prepare_process(s);
+      readiness ready = prepare_process(s);
+      ready.announce();
       std::fputs("still here", stdout);
       std::fflush(stdout);
       const bool detached = getpid() != before && getsid(0) == getpid();
@@ -167,6 +170,103 @@ TEST_CASE("-d: a session of its own, without the terminal's streams") {
     CHECK(child.answer == (verbose == 0 ? "detached silent" : "detached talks"));
     CHECK(child.streams == (verbose == 0 ? "" : "still here"));
   }
+}
+
+TEST_CASE("-d: until the daemon serves, the parent waits, and ends as it does") {
+  const auto daemon = [](const std::function<void(readiness&)>& start) {
+    return in_child([&start] {
+      std::signal(SIGCHLD, SIG_IGN);  // as some who start us leave it
+      readiness ready(true, false);
+      start(ready);
+      return std::string();
+    });
+  };
+  const child_result serves = daemon([](readiness& ready) {
+    ready.announce();
+    std::fputs("nobody hears this", stderr);
+    _exit(3);
+  });
+  CHECK(serves.status == 0);
+  CHECK(serves.streams.empty());
+
+  const child_result fails = daemon([](readiness&) {
+    std::fputs("this is wrong\n", stderr);
+    _exit(64);
+  });
+  CHECK(fails.status == 64);
+  CHECK(fails.streams == "this is wrong\n");
+
+  CHECK(daemon([](readiness&) { raise(SIGKILL); }).answer ==
+        "threw: the daemon was killed by signal 9 (Killed) before it served");
+}
+
+TEST_CASE("-d: a daemon whose parent has gone does not serve") {
+  int pids[2];
+  REQUIRE(pipe(pids) == 0);
+  const pid_t starter = fork();
+  REQUIRE(starter >= 0);
+  if (starter == 0) {
+    std::signal(SIGPIPE, SIG_IGN);
+    readiness ready(true, true);
+    const pid_t parent = getppid();
+    kill(parent, SIGKILL);
+    while (getppid() == parent) sched_yield();
+    const std::string text = unit::thrown_text<std::system_error>([&] { ready.announce(); });
+    _exit(write(pids[1], text.data(), text.size()) > 0 ? 0 : 1);
+  }
+  close(pids[1]);
+  CHECK(unit::read_all(pids[0]) == "tell whoever started the daemon that it serves: Broken pipe");
+  close(pids[0]);
+  waitpid(starter, nullptr, 0);
+}
+
+TEST_CASE("-d: SIGHUP is ignored, and otherwise not") {
+  for (const bool daemonize : {true, false}) {
+    const child_result child = in_child([daemonize] {
+      std::signal(SIGHUP, SIG_DFL);
+      readiness ready(daemonize, true);
+      ready.announce();
+      return std::string(is_ignored(SIGHUP) ? "ignored" : "heard");
+    });
+    CHECK(child.answer == (daemonize ? "ignored" : "heard"));
+  }
+}
+
+TEST_CASE("a standard stream that is closed becomes /dev/null, and no other") {
+  for (int closed = 0; closed < 8; ++closed) {
+    const child_result child = in_child([closed] {
+      for (const int stream : {0, 1, 2}) {
+        if ((closed & 1 << stream) != 0) close(stream);
+      }
+      occupy_standard_streams();
+      std::string wrong;
+      for (const int stream : {0, 1, 2}) {
+        const bool was_closed = (closed & 1 << stream) != 0;
+        if (was_closed && !is_null_device(stream)) wrong += std::to_string(stream);
+        if (was_closed && stream > 0 && write(stream, "x", 1) != -1) wrong += " takes what is written";
+      }
+      const unique_fd next(open("/", O_RDONLY));
+      return wrong + (next.get() > 2 ? "" : " the next one is too low");
+    });
+    CAPTURE(closed);
+    CHECK(child.answer.empty());
+    CHECK(child.status == 0);
+  }
+}
+
+TEST_CASE("signals that are held come when they are let, and none is lost") {
+  const child_result child = in_child([] {
+    static std::string heard;
+    std::signal(SIGTERM, [](int) { heard += "T"; });
+    std::signal(SIGHUP, [](int) { heard += "H"; });
+    hold_signals();
+    raise(SIGTERM);
+    raise(SIGHUP);
+    const std::string before = heard;
+    release_signals();
+    return before + ":" + std::to_string(heard.size());
+  });
+  CHECK(child.answer == ":2");
 }
 
 TEST_CASE("-k: the memory is locked, -d and -u or not") {
@@ -184,9 +284,9 @@ TEST_CASE("-k: the memory is locked, -d and -u or not") {
   }
   settings s = quiet();
   s.lock_memory = true;
-  CHECK(locked([&s] { prepare_process(s); }) != none);
+  CHECK(locked([&s] { const readiness ready = prepare_process(s); }) != none);
   s.daemonize = true;
-  CHECK(locked([&s] { prepare_process(s); }) != none);
+  CHECK(locked([&s] { const readiness ready = prepare_process(s); }) != none);
   if (!are_root("-k with -u")) return;
   s.username = "nobody";
   const auto may_lift = in_child([] {
@@ -194,7 +294,7 @@ TEST_CASE("-k: the memory is locked, -d and -u or not") {
     return std::string(setrlimit(RLIMIT_MEMLOCK, &unlimited) == 0 ? "yes" : "no");
   });
   const child_result child = in_child([&s] {
-    prepare_process(s);
+    readiness ready = prepare_process(s);
     const std::vector<char> later(64 << 20, 'x');  // more than an ordinary user may lock
     return std::string(later.back() == 'x' ? "allocated" : "");
   });
@@ -210,7 +310,7 @@ TEST_CASE("-r: core files as large as may be") {
     setrlimit(RLIMIT_CORE, &limit);
     settings s = quiet();
     s.maximize_core = true;
-    prepare_process(s);
+    readiness ready = prepare_process(s);
     getrlimit(RLIMIT_CORE, &limit);
     return std::string(limit.rlim_cur > 0 && limit.rlim_cur == limit.rlim_max ? "raised" : "low");
   });
@@ -228,5 +328,8 @@ TEST_CASE("pid_file") {
   CHECK(!std::filesystem::exists(path));
   { const pid_file none(""); }
   CHECK(unit::thrown_text<std::system_error>([&] { const pid_file file(directory / "no/pid"); }) ==
-        "write the pid file " + directory.path() + "/no/pid.tmp: No such file or directory");
+        "write the pid file " + directory.path() + "/no/pid: No such file or directory");
+  CHECK(unit::thrown_text<std::system_error>([&] { const pid_file file(directory.path()); }) ==
+        "write the pid file " + directory.path() + ": Is a directory");
+  CHECK(!std::filesystem::exists(directory.path() + ".tmp"));
 }
