@@ -61,6 +61,7 @@ struct item {
 enum item_flags : std::uint8_t {
   item_linked = 1,   // in the hash table and the LRU
   item_fetched = 2,  // read at least once since it was stored
+  item_aside = 4,    // in the LRU's list of those that wait until nobody holds them
 };
 
 // A counted reference: while one lives, the chunk is neither freed nor rewritten, even if the key was deleted or

@@ -21,13 +21,11 @@ struct lru_counters {
   std::uint64_t lrutail_reflocked = 0;  // in somebody's use when it was to be evicted
 };
 
-// Thread: all under `mutex`. Owns: nothing; the items are linked through their own `next` and `prev`.
-struct lru {
-  mutable optional_mutex mutex;
+// Owns: nothing; the items are linked through their own `next` and `prev`.
+struct item_list {
   item* newest = nullptr;
   item* oldest = nullptr;
   std::size_t size = 0;
-  lru_counters counters;
 
   void push_newest(item& it) noexcept {
     it.prev = nullptr;
@@ -43,10 +41,48 @@ struct lru {
     it.next = it.prev = nullptr;
     --size;
   }
+};
+
+// An item that somebody holds cannot go when its turn comes. It waits aside, so that whoever looks for memory meets it
+// once at the tail, and not every time: clients slow to read their replies block nobody. As soon as nobody holds it,
+// it is the first to go. (1.4.25 leaves it at the tail.)
+//
+// Thread: all under `mutex`. Moving an item takes the lock of its hash slice, too. Owns: nothing.
+struct lru {
+  mutable optional_mutex mutex;
+  item_list items;  // in the order of their use
+  item_list aside;  // their turn had come, and somebody held them
+  lru_counters counters;
+
+  [[nodiscard]] std::size_t size() const noexcept { return items.size + aside.size; }
+
+  void push_newest(item& it) noexcept { items.push_newest(it); }
+
+  void erase(item& it) noexcept {
+    ((it.it_flags & item_aside) != 0 ? aside : items).erase(it);
+    it.it_flags &= static_cast<std::uint8_t>(~item_aside);
+  }
 
   void move_to_newest(item& it) noexcept {
     erase(it);
-    push_newest(it);
+    items.push_newest(it);
+  }
+
+  // Behind all that wait already.
+  void put_aside(item& it) noexcept {
+    erase(it);
+    it.it_flags |= item_aside;
+    aside.push_newest(it);
+  }
+
+  // Each item, the newest first; stops when `see` returns false.
+  template <typename function>
+  void for_each(function see) const {
+    for (const item_list* list : {&items, &aside}) {
+      for (const item* it = list->newest; it != nullptr; it = it->next) {
+        if (!see(*it)) return;
+      }
+    }
   }
 
   // The memory of `it` is about to be used for another item. Under the lock of its hash slice, too.

@@ -152,17 +152,17 @@ void store::flush_all(seconds when) noexcept {
   if (!later) flush_now();
 }
 
+// Of two at once, the one that looked first may come last.
 void store::flush_now() noexcept {
-  flush_time_.store(time(), std::memory_order_relaxed);
-  flush_cas_.store(last_cas_.load(std::memory_order_relaxed), std::memory_order_relaxed);
+  flush_time_.raise(time());
+  flush_cas_.raise(last_cas_.load(std::memory_order_relaxed));
 }
 
 bool store::is_expired(const item& it) const noexcept { return it.exptime != 0 && it.exptime <= time(); }
 
 bool store::is_dead(const item& it) const noexcept {
   if (is_expired(it)) return true;
-  return options_.use_cas ? it.cas <= flush_cas_.load(std::memory_order_relaxed)
-                          : it.time <= flush_time_.load(std::memory_order_relaxed);
+  return options_.use_cas ? it.cas <= flush_cas_.value() : it.time <= flush_time_.value();
 }
 
 // ---- the table and the LRUs ----
@@ -295,37 +295,48 @@ item_ref store::take_chunk(unsigned slab_class, std::size_t size) noexcept {
   return {};
 }
 
-// An item in somebody's use is put at the other end: clients slow to read their replies cannot fill the tail with
-// items that may not go (1.4.25 leaves them there).
 item_ref store::take_oldest(unsigned slab_class, std::size_t size, bool may_evict) noexcept {
   lru& l = lrus_[slab_class];
   const std::scoped_lock lru_lock(l.mutex);
-  item* it = l.oldest;
-  for (std::size_t tries = std::min(l.size, tail_tries); tries > 0; --tries) {
-    // A first look without the slice: what has not expired, and was used since the last flush, is not worth more.
-    const bool may_be_dead = is_expired(*it) || it->time <= flush_time_.load(std::memory_order_relaxed);
-    if (!may_be_dead && !may_evict) return {};
-
+  item_ref taken;
+  if (item* const first = l.aside.oldest) {
+    const fate what = take(l, *first, size, may_evict, taken);
+    if (what == fate::taken) return taken;
+    if (what == fate::held) l.put_aside(*first);  // the next look is at another one
+  }
+  item* it = l.items.oldest;
+  for (std::size_t tries = std::min(l.items.size, tail_tries); tries > 0; --tries) {
     item* const newer = it->prev;
-    const std::uint64_t hash = hash_of(it->key());
-    slice& s = slice_of(hash);
-    const std::unique_lock slice_lock(s.mutex, std::try_to_lock);
-    if (slice_lock.owns_lock()) {
-      const bool dead = is_dead(*it);
-      if (it->refcount.load(std::memory_order_acquire) > 1) {
+    switch (take(l, *it, size, may_evict, taken)) {
+      case fate::taken: return taken;
+      case fate::alive: return {};
+      case fate::unknown: break;
+      case fate::held:
         ++l.counters.lrutail_reflocked;
-        l.move_to_newest(*it);
-      } else if (dead || may_evict) {
-        l.count_departure(*it, dead, time());
-        slabs_.reuse(*it, size);
-        return detach(s, l, *it, hash);
-      } else {
-        return {};
-      }
+        l.put_aside(*it);
+        break;
     }
     it = newer;
   }
   return {};
+}
+
+store::fate store::take(lru& l, item& it, std::size_t size, bool may_evict, item_ref& taken) noexcept {
+  // A first look without the slice: what has not expired, and was used since the last flush, is not worth more.
+  const bool may_be_dead = is_expired(it) || it.time <= flush_time_.value();
+  if (!may_be_dead && !may_evict) return fate::alive;
+
+  const std::uint64_t hash = hash_of(it.key());
+  slice& s = slice_of(hash);
+  const std::unique_lock slice_lock(s.mutex, std::try_to_lock);
+  if (!slice_lock.owns_lock()) return fate::unknown;
+  const bool dead = is_dead(it);
+  if (!dead && !may_evict) return fate::alive;
+  if (it.refcount.load(std::memory_order_acquire) > 1) return fate::held;
+  l.count_departure(it, dead, time());
+  slabs_.reuse(it, size);
+  taken = detach(s, l, it, hash);
+  return fate::taken;
 }
 
 // ---- writing ----

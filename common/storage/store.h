@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "common/storage/hash_table.h"
+#include "common/storage/high_water.h"
 #include "common/storage/item.h"
 #include "common/storage/lru.h"
 #include "common/storage/optional_mutex.h"
@@ -135,6 +136,9 @@ class store {
   [[nodiscard]] std::uint64_t next_number() noexcept;
   [[nodiscard]] item_ref take_chunk(unsigned slab_class, std::size_t size) noexcept;
   [[nodiscard]] item_ref take_oldest(unsigned slab_class, std::size_t size, bool may_evict) noexcept;
+  // Under the LRU's lock.
+  enum class fate : std::uint8_t { taken, held, alive, unknown };
+  [[nodiscard]] fate take(lru& l, item& it, std::size_t size, bool may_evict, item_ref& taken) noexcept;
   [[nodiscard]] store_result join(const item_ref& piece, store_mode mode, std::uint64_t& cas) noexcept;
   [[nodiscard]] bool replace_same(const item_ref& old, const item_ref& fresh, std::uint64_t hash) noexcept;
   void flush_now() noexcept;
@@ -145,9 +149,9 @@ class store {
   std::vector<lru> lrus_;  // by slab class; [0] is unused
 
   std::atomic<seconds> now_;
-  std::atomic<seconds> flush_at_{0};         // 0: no flush is waiting for its time
-  std::atomic<std::uint64_t> flush_cas_{0};  // items up to this number are gone
-  std::atomic<seconds> flush_time_{0};       // the second in which that was decided
+  std::atomic<seconds> flush_at_{0};     // 0: no flush is waiting for its time
+  high_water<std::uint64_t> flush_cas_;  // items up to this number are gone
+  high_water<seconds> flush_time_;       // the second in which that was decided
   std::atomic<std::uint64_t> malloc_fails_{0};
   alignas(64) std::atomic<std::uint64_t> last_cas_{0};  // apart from what every get reads, since every set writes it
 };

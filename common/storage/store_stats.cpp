@@ -77,9 +77,9 @@ void store::add_items_stats(const add_stat& add) const {
     {
       const lru& l = lrus_[slab_class];
       const std::scoped_lock lock(l.mutex);
-      if (l.size == 0) continue;
-      number = l.size;
-      age = time() - l.oldest->time;
+      if (l.size() == 0) continue;
+      number = l.size();
+      age = time() - (l.items.size > 0 ? l.items : l.aside).oldest->time;
       c = l.counters;
     }
     const std::string prefix = "items:" + std::to_string(slab_class) + ":";
@@ -103,9 +103,10 @@ void store::add_sizes_stats(const add_stat& add) const {
   std::map<std::size_t, std::uint64_t> histogram;
   for (const lru& l : lrus_) {
     const std::scoped_lock lock(l.mutex);
-    for (const item* it = l.newest; it != nullptr; it = it->next) {
-      ++histogram[(it->total_size() + size_step - 1) / size_step * size_step];
-    }
+    l.for_each([&](const item& it) {
+      ++histogram[(it.total_size() + size_step - 1) / size_step * size_step];
+      return true;
+    });
   }
   for (const auto& [size, count] : histogram) add_number(add, std::to_string(size), count);
 }
@@ -133,20 +134,21 @@ void store::add_slabs_stats(const add_stat& add, const std::function<void(unsign
 
 // An item that never expires shows 0, as in 1.6; 1.4.25 shows the second in which the process started.
 std::string store::cachedump(unsigned slab_class, std::size_t limit) const {
-  std::string text;
+  std::string dump;
   if (slab_class >= 1 && slab_class <= slab_classes()) {
     const lru& l = lrus_[slab_class];
     const std::scoped_lock lock(l.mutex);
     std::size_t shown = 0;
-    for (const item* it = l.newest; it != nullptr && (limit == 0 || shown < limit); it = it->next, ++shown) {
-      const std::string line = "ITEM " + std::string(it->key()) + " [" + std::to_string(it->value().size()) + " b; " +
-                               std::to_string(it->exptime) + " s]\r\n";
-      if (text.size() + line.size() + cachedump_end.size() > cachedump_max) break;
-      text += line;
-    }
+    l.for_each([&](const item& it) {
+      const std::string line = "ITEM " + std::string(it.key()) + " [" + std::to_string(it.value().size()) + " b; " +
+                               std::to_string(it.exptime) + " s]\r\n";
+      if (dump.size() + line.size() + cachedump_end.size() > cachedump_max) return false;
+      dump += line;
+      return ++shown != limit;
+    });
   }
-  text += cachedump_end;
-  return text;
+  dump += cachedump_end;
+  return dump;
 }
 
 void store::reset_stats() noexcept {

@@ -13,11 +13,11 @@ using storage::lru;
 // From the newest, after checking that the way back is the same.
 std::vector<const item*> order(const lru& l) {
   std::vector<const item*> forward;
-  for (const item* it = l.newest; it != nullptr; it = it->next) forward.push_back(it);
+  for (const item* it = l.items.newest; it != nullptr; it = it->next) forward.push_back(it);
   std::vector<const item*> backward;
-  for (const item* it = l.oldest; it != nullptr; it = it->prev) backward.insert(backward.begin(), it);
+  for (const item* it = l.items.oldest; it != nullptr; it = it->prev) backward.insert(backward.begin(), it);
   CHECK(forward == backward);
-  CHECK(forward.size() == l.size);
+  CHECK(forward.size() == l.items.size);
   return forward;
 }
 
@@ -41,6 +41,36 @@ TEST_CASE("lru: push, move, erase at both ends and in the middle") {
   CHECK(order(l) == std::vector<const item*>{&a});
   l.erase(a);
   CHECK(order(l).empty());
+}
+
+TEST_CASE("lru: what waits aside is out of the order, until it is used or goes") {
+  lru l;
+  item a{}, b{}, c{};
+  a.it_flags = storage::item_linked | storage::item_fetched;
+  for (item* it : {&a, &b, &c}) l.push_newest(*it);
+  l.put_aside(a);
+  l.put_aside(b);
+  CHECK(order(l) == std::vector<const item*>{&c});
+  CHECK(l.size() == 3);
+  CHECK(l.aside.oldest == &a);
+  l.put_aside(a);
+  CHECK(l.aside.oldest == &b);
+
+  std::vector<const item*> seen;
+  l.for_each([&](const item& it) {
+    seen.push_back(&it);
+    return seen.size() < 2;
+  });
+  CHECK(seen == std::vector<const item*>{&c, &a});
+
+  l.move_to_newest(a);
+  CHECK(a.it_flags == (storage::item_linked | storage::item_fetched));
+  CHECK(order(l) == std::vector<const item*>{&a, &c});
+  l.erase(b);
+  l.erase(a);
+  l.erase(c);
+  CHECK(l.size() == 0);
+  CHECK(l.aside.oldest == nullptr);
 }
 
 TEST_CASE("lru: what is counted when an item goes") {

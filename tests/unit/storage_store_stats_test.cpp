@@ -114,6 +114,20 @@ TEST_CASE("store_stats: cachedump, the newest first") {
   CHECK(s.cachedump(4294967295, 0) == "END\r\n");
 }
 
+TEST_CASE("store_stats: what waits aside for its holder is shown, and counted") {
+  store s{small_store(2)};
+  put(s, "held", std::string(800, 'v'));
+  put(s, "idle", std::string(800, 'v'));
+  const storage::item_ref held = s.get("held");
+  put(s, "new", std::string(800, 'v'));
+  CHECK(s.cachedump(11, 0) == "ITEM new [800 b; 0 s]\r\nITEM held [800 b; 0 s]\r\nEND\r\n");
+  CHECK(s.cachedump(11, 1) == "ITEM new [800 b; 0 s]\r\nEND\r\n");
+  lines sizes;
+  s.add_sizes_stats(into(sizes));
+  CHECK(sizes == lines{{"896", "2"}});
+  CHECK(stat_number(s, "items:11:number") == 2);
+}
+
 TEST_CASE("store_stats: cachedump ends at 2 MiB") {
   store s{options{}};
   const std::string tail(200, 'k');

@@ -300,7 +300,8 @@ TEST_CASE("store: what is no number stays as it is") {
   }
   put(s, "n", std::string_view("1\0x", 3));  // a C string ends here
   CHECK(add_delta(s, "n", true, 1).what == delta_result::ok);
-  for (const char* text : {"1", "+1", " \t1", "000000000000000000001", "1                         ", "1 2", "1\r\nx", "1 cd"}) {
+  for (const char* text :
+       {"1", "+1", " \t1", "000000000000000000001", "1                         ", "1 2", "1\r\nx", "1 cd"}) {
     put(s, "n", text);
     CAPTURE(text);
     CHECK(add_delta(s, "n", true, 1).value == 2);
@@ -523,6 +524,57 @@ TEST_CASE("store: more items in use than one allocation looks at do not block a 
   CHECK(put(s, "new", value) == store_result::out_of_memory);
   CHECK(put(s, "new", value) == store_result::stored);
   for (const item_ref& it : held) CHECK(it->value() == value);
+}
+
+TEST_CASE("store: each item in use is met once, however much is stored meanwhile") {
+  store s{small_store(72)};
+  const std::string value(800, 'v');
+  std::vector<item_ref> held;
+  for (int i = 0; i < 72; ++i) REQUIRE(put(s, "old" + std::to_string(i), value) == store_result::stored);
+  for (int i = 0; i < 67; ++i) held.push_back(s.get("old" + std::to_string(i)));
+  int failed = 0;
+  for (int i = 0; i < 119; ++i) failed += put(s, "new" + std::to_string(i), value) == store_result::stored ? 0 : 1;
+  CHECK(failed <= 1);
+  CHECK(stat_number(s, "lrutail_reflocked") == 67);
+  CHECK(stat_number(s, "items:11:number") == 72);
+  for (int i = 0; i < 67; ++i) CHECK(value_of(s, "old" + std::to_string(i)) == value);
+
+  // Let go, they are the first to go, and one that is held still costs the others nothing.
+  const item_ref still = held[0].share();
+  held.clear();
+  for (int i = 0; i < 66; ++i) REQUIRE(put(s, "last" + std::to_string(i), value) == store_result::stored);
+  for (int i = 1; i < 67; ++i) CHECK(!value_of(s, "old" + std::to_string(i)));
+  CHECK(value_of(s, "old0") == value);
+  CHECK(value_of(s, "new118") == value);
+  CHECK(stat_number(s, "lrutail_reflocked") == 67);
+}
+
+TEST_CASE("store: an item that waited is an item like others: used, replaced, deleted, expired") {
+  store s{small_store(4)};
+  s.set_time(noon);
+  const std::string value(800, 'v');
+  std::vector<item_ref> held;
+  for (const char* key : {"used", "replaced", "deleted", "expired"}) {
+    put_until(s, key, value, 100);
+    held.push_back(s.get(key));
+  }
+  REQUIRE(put(s, "k", value) == store_result::out_of_memory);
+  CHECK(stat_number(s, "lrutail_reflocked") == 4);
+  held.clear();
+
+  s.set_time(noon + 61);
+  CHECK(s.get_and_touch("used", 0));
+  CHECK(put(s, "replaced", value) == store_result::stored);
+  CHECK(remove(s, "deleted") == store_result::stored);
+  s.set_time(noon + 100);
+  CHECK(!value_of(s, "expired"));
+  CHECK(value_of(s, "used"));
+  CHECK(value_of(s, "replaced"));
+  CHECK(stat_number(s, "curr_items") == 2);
+  CHECK(stat_number(s, "items:11:number") == 2);
+  for (const char* key : {"a", "b", "c"}) REQUIRE(put(s, key, value) == store_result::stored);
+  CHECK(stat_number(s, "curr_items") == 4);
+  CHECK(!value_of(s, "used"));  // the oldest, by its use
 }
 
 // ---- memory ----

@@ -9,6 +9,7 @@
 #include "tests/contract/harness/client.h"
 #include "tests/contract/harness/conversation.h"
 #include "tests/contract/harness/server_process.h"
+#include "tests/contract/harness/statistics.h"
 #include "tests/contract/harness/target.h"
 
 namespace contract {
@@ -35,7 +36,8 @@ bool comes_to_rest(const server_process& server, client& stuck) {
   const auto end = std::chrono::steady_clock::now() + under_test().deadline;
   while (std::chrono::steady_clock::now() < end) {
     const auto busy_before = server.cpu_time();
-    if (stuck.send_some("", milliseconds{300}) != 0) return false;  // an interval to measure over, not a thing to wait for
+    if (stuck.send_some("", milliseconds{300}) != 0)
+      return false;  // an interval to measure over, not a thing to wait for
     if (server.cpu_time() - busy_before < milliseconds{30}) return true;
   }
   return false;
@@ -99,6 +101,28 @@ TEST_SUITE("store") {
     client c{server};
     REQUIRE(c.ask("set a 0 0 10000\r\n" + std::string(10'000, 'x')) == "STORED\r\n");
     check_stuck_client(server, "get a\r\n", "END\r\n");
+  }
+}
+
+TEST_SUITE("limits") {
+  // 72 chunks of this size are all that 6 MiB hold. The client holds 67 of them, or as many as it is being sent.
+  TEST_CASE("hostile: most of the memory is held for one client that does not read, and others store") {
+    const server_process server{{"-m", "6"}};
+    client c{server};
+    const auto stored = [&](int n) {
+      return c.ask("set " + std::to_string(n) + " 0 0 66560\r\n" + std::string(66'560, 'x')) == "STORED\r\n";
+    };
+    for (int n = 0; n < 120; ++n) REQUIRE(stored(n));
+    std::string get = "get";
+    for (int n = 0; n < 115; ++n) get += " " + std::to_string(n);
+    client stuck{server, small_buffers};
+    stuck.send(get + "\r\n");
+    REQUIRE(stuck.receive(5) == "VALUE");
+    int failed = 0;
+    for (int n = 120; n < 239; ++n) failed += stored(n) ? 0 : 1;
+    CHECK(failed <= 1);
+    CHECK(statistics{c}.number("lrutail_reflocked") <= 67);
+    CHECK(stuck.receive_until("END\r\n").size() > 67 * 66'560);
   }
 }
 
