@@ -11,6 +11,8 @@
 #include <string>
 #include <string_view>
 
+#include "common/storage/printable.h"
+
 namespace protocol {
 
 // Off until a client asks for it. Keys without a ':' are not counted.
@@ -37,8 +39,8 @@ class prefix_stats {
     const std::lock_guard lock(mutex_);
     std::string text;
     for (const auto& [prefix, n] : prefixes_) {
-      text += "PREFIX " + prefix + " get " + std::to_string(n.get) + " hit " + std::to_string(n.hit) + " set " +
-              std::to_string(n.set) + " del " + std::to_string(n.del) + "\r\n";
+      text += "PREFIX " + storage::printable_word(prefix) + " get " + std::to_string(n.get) + " hit " +
+              std::to_string(n.hit) + " set " + std::to_string(n.set) + " del " + std::to_string(n.del) + "\r\n";
     }
     return text += "END\r\n";
   }

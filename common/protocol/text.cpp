@@ -17,6 +17,7 @@
 #include "common/protocol/numbers.h"
 #include "common/protocol/tokens.h"
 #include "common/protocol/version.h"
+#include "common/storage/printable.h"
 
 namespace protocol {
 namespace {
@@ -256,7 +257,7 @@ void process_stats(request& r) noexcept try {
 
   std::string text;
   const bool known = add_stats_group(r.env, group, [&text](std::string_view name, std::string_view value) {
-    text.append("STAT ").append(name).append(" ").append(value).append("\r\n");
+    text.append("STAT ").append(name).append(" ").append(storage::printable_line(value)).append("\r\n");
   });
   if (!known) return reply(r.out, unknown_command);
   text += "END\r\n";

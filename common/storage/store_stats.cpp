@@ -5,6 +5,7 @@
 #include <map>
 #include <mutex>
 
+#include "common/storage/printable.h"
 #include "common/storage/store.h"
 
 namespace storage {
@@ -140,7 +141,7 @@ std::string store::cachedump(unsigned slab_class, std::size_t limit) const {
     const std::scoped_lock lock(l.mutex);
     std::size_t shown = 0;
     l.for_each([&](const item& it) {
-      const std::string line = "ITEM " + std::string(it.key()) + " [" + std::to_string(it.value().size()) + " b; " +
+      const std::string line = "ITEM " + printable_word(it.key()) + " [" + std::to_string(it.value().size()) + " b; " +
                                std::to_string(it.exptime) + " s]\r\n";
       if (dump.size() + line.size() + cachedump_end.size() > cachedump_max) return false;
       dump += line;

@@ -26,6 +26,12 @@ TEST_CASE("gets, hits, sets and deletes are counted by what stands before the fi
   CHECK(prefixes.dump() == "END\r\n");
 }
 
+TEST_CASE("a prefix can forge no line") {
+  prefix_stats prefixes;
+  prefixes.record_set("a get 1\r\nPREFIX b:x");
+  CHECK(prefixes.dump() == "PREFIX a\\x20get\\x201\\x0d\\x0aPREFIX\\x20b get 0 hit 0 set 1 del 0\r\nEND\r\n");
+}
+
 TEST_CASE("it is off at first") {
   prefix_stats prefixes;
   CHECK_FALSE(prefixes.on());

@@ -674,6 +674,15 @@ TEST_CASE("stats of the process come from the environment") {
   CHECK(s.line("stats") == "ERROR\r\n");
 }
 
+TEST_CASE("stats: a value can forge no line") {
+  server s;
+  s.env.process_stats = [](std::string_view, const storage::add_stat& add) {
+    add("9:addr", "unix:/tmp/a b\r\nSTAT forged 1");
+    return true;
+  };
+  CHECK(s.line("stats conns") == "STAT 9:addr unix:/tmp/a b\\x0d\\x0aSTAT forged 1\r\nEND\r\n");
+}
+
 TEST_CASE("stats reset") {
   server s;
   s.line("get a");

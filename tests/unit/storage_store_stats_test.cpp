@@ -114,6 +114,16 @@ TEST_CASE("store_stats: cachedump, the newest first") {
   CHECK(s.cachedump(4294967295, 0) == "END\r\n");
 }
 
+TEST_CASE("store_stats: cachedump, a key can forge no line") {
+  store s{options{}};
+  put(s, "x [1 b; 0 s]\r\nITEM forged", "v");
+  put(s, std::string("\0\x7f\tk\xc3\xa9", 6), "v");
+  CHECK(s.cachedump(1, 0) ==
+        "ITEM \\x00\\x7f\\x09k\xc3\xa9 [1 b; 0 s]\r\n"
+        "ITEM x\\x20[1\\x20b;\\x200\\x20s]\\x0d\\x0aITEM\\x20forged [1 b; 0 s]\r\n"
+        "END\r\n");
+}
+
 TEST_CASE("store_stats: what waits aside for its holder is shown, and counted") {
   store s{small_store(2)};
   put(s, "held", std::string(800, 'v'));
