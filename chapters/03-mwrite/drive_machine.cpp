@@ -9,7 +9,6 @@
 #include <cerrno>
 #include <cstdint>
 #include <cstring>
-#include <ctime>
 #include <new>
 #include <optional>
 #include <span>
@@ -239,7 +238,7 @@ void drive_machine(conn& c) {
 void event_handler(evutil_socket_t, short which, void* arg) noexcept {
   conn& c = *static_cast<conn*>(arg);
   c.srv.trace.woken(c.sfd.get(), which);
-  c.srv.store.set_time(std::time(nullptr));
+  c.srv.store.set_time(c.srv.clock.time());
   try {
     drive_machine(c);
   } catch (const std::bad_alloc&) {

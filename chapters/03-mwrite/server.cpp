@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <cstdlib>
-#include <ctime>
 #include <stdexcept>
 #include <utility>
 
@@ -44,7 +43,7 @@ bool process_stats(server& srv, std::string_view group, const storage::add_stat&
   } else if (group == "reset") {
     srv.stats.reset();
   } else if (group.empty()) {
-    add_process_stats(add, srv.stats, protocol::version, event_get_version(), std::time(nullptr));
+    add_process_stats(add, srv.clock, protocol::version, event_get_version());
     add_connection_stats(add, srv.stats, srv.settings);
     srv.commands.add_stats(add);
     add_traffic_stats(add, srv.stats, srv.settings);

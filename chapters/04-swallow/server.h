@@ -10,6 +10,7 @@
 
 #include "common/net/unique_fd.h"
 #include "common/protocol/text.h"
+#include "common/settings/clock.h"
 #include "common/settings/settings.h"
 #include "common/settings/stats.h"
 #include "common/storage/store.h"
@@ -27,6 +28,7 @@ struct server {
 
   const ::settings& settings;
   tracer trace;
+  process_clock clock;
   ::stats stats;
   protocol::command_stats commands;
   storage::store store;

@@ -9,7 +9,6 @@
 #include <cerrno>
 #include <csignal>
 #include <cstdlib>
-#include <ctime>
 #include <stdexcept>
 #include <system_error>
 #include <utility>
@@ -108,7 +107,7 @@ bool process_stats(server& srv, std::string_view group, const storage::add_stat&
     srv.stats.reset();
     threadlocal_stats_reset(srv);
   } else if (group.empty()) {
-    add_process_stats(add, srv.stats, protocol::version, event_get_version(), std::time(nullptr));
+    add_process_stats(add, srv.clock, protocol::version, event_get_version());
     add_connection_stats(add, srv.stats, srv.settings);
     thread_stats sum;
     threadlocal_stats_aggregate(srv, sum);
@@ -128,7 +127,7 @@ bool process_stats(server& srv, std::string_view group, const storage::add_stat&
 void clock_handler(evutil_socket_t, short, void* arg) noexcept {
   server& srv = *static_cast<server*>(arg);
   srv.trace.timer("clock");
-  srv.store.set_time(std::time(nullptr));
+  srv.store.set_time(srv.clock.time());
 }
 
 void signal_handler(evutil_socket_t signal, short, void* arg) noexcept {

@@ -13,6 +13,7 @@
 
 #include "common/net/unique_fd.h"
 #include "common/protocol/text.h"
+#include "common/settings/clock.h"
 #include "common/settings/settings.h"
 #include "common/settings/stats.h"
 #include "common/storage/store.h"
@@ -28,6 +29,7 @@ struct server {
 
   const ::settings& settings;
   tracer trace;                                      // all threads
+  process_clock clock;                               // all threads
   ::stats stats;                                     // all threads
   storage::store store;                              // all threads: it has locks
   std::shared_ptr<protocol::prefix_stats> prefixes;  // all threads: it has a lock

@@ -135,7 +135,7 @@ struct conn {
   libevent_thread* thread = nullptr;  // whose it is; may be another one each time
   net::unique_fd sfd;
   watched<conn_states> state = conn_closed;
-  watched<storage::seconds> last_cmd_time = 0;
+  watched<storage::unix_time> last_cmd_time = 0;
   network_transport transport = tcp_transport;
   sockaddr_storage request_addr;  // UDP: who asked
   socklen_t request_addr_size = 0;

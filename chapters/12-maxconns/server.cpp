@@ -11,7 +11,6 @@
 #include <cerrno>
 #include <csignal>
 #include <cstdlib>
-#include <ctime>
 #include <stdexcept>
 #include <string>
 #include <system_error>
@@ -123,7 +122,7 @@ void add_conns_stats(server& srv, const storage::add_stat& add) {
     add(number + ":addr", has_peer ? net::peer_address(sfd) : net::local_address(sfd));
     add(number + ":state", state_text(c->state));
     add(number + ":secs_since_last_cmd",
-        std::to_string(srv.store.time() - std::min<storage::seconds>(c->last_cmd_time, srv.store.time())));
+        std::to_string(srv.store.time() - std::min<storage::unix_time>(c->last_cmd_time, srv.store.time())));
   }
 }
 
@@ -138,7 +137,7 @@ bool process_stats(server& srv, std::string_view group, const storage::add_stat&
     srv.stats.reset();
     threadlocal_stats_reset(srv);
   } else if (group.empty()) {
-    add_process_stats(add, srv.stats, protocol::version, event_get_version(), std::time(nullptr));
+    add_process_stats(add, srv.clock, protocol::version, event_get_version());
     add_connection_stats(add, srv.stats, srv.settings);
     thread_stats sum;
     threadlocal_stats_aggregate(srv, sum);
@@ -158,7 +157,7 @@ bool process_stats(server& srv, std::string_view group, const storage::add_stat&
 void clock_handler(evutil_socket_t, short, void* arg) noexcept {
   server& srv = *static_cast<server*>(arg);
   srv.trace.timer("clock");
-  srv.store.set_time(std::time(nullptr));
+  srv.store.set_time(srv.clock.time());
 }
 
 void refuse_client(server& srv, net::unique_fd client) noexcept {

@@ -199,7 +199,7 @@ void process_flush_all(request& r) noexcept {
   env.commands.flush_cmds.add();
   if (!env.flush_enabled) return reply(out, no_flush);
 
-  storage::seconds when = 0;
+  storage::unix_time when = 0;
   const bool has_exptime = words.size() > (out.noreply ? 2u : 1u);
   if (has_exptime) {
     const auto exptime = signed_32(words[1]);

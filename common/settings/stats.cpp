@@ -52,13 +52,14 @@ void stats::reset() noexcept {
   }
 }
 
-void add_process_stats(const storage::add_stat& add, const stats& st, std::string_view version,
-                       std::string_view libevent, std::int64_t now) {
+void add_process_stats(const storage::add_stat& add, const process_clock& clock, std::string_view version,
+                       std::string_view libevent) {
+  const auto now = process_clock::monotonic::now();
   rusage usage{};
   getrusage(RUSAGE_SELF, &usage);
   add("pid", std::to_string(getpid()));
-  add("uptime", std::to_string(now - st.started));
-  add("time", std::to_string(now));
+  add("uptime", std::to_string(clock.uptime(now)));
+  add("time", std::to_string(clock.time(now)));
   add("version", version);
   add("libevent", libevent);
   add("pointer_size", text(8 * sizeof(void*)));

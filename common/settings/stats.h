@@ -36,7 +36,6 @@ struct stats {
   statistic bytes_written;
   statistic conn_yields;  // a connection gave way to others after -R requests
   std::atomic<bool> accepting_conns{true};
-  std::int64_t started = unix_seconds_now();  // set before the first thread starts
 
   // "stats reset": forgets what happened, keeps what is (open connections, reserved descriptors).
   void reset() noexcept;
@@ -45,9 +44,9 @@ struct stats {
 // The reply to "stats" is add_process_stats, add_connection_stats, the commands' own counters, add_traffic_stats, and
 // what the storage adds. All may throw std::bad_alloc. Source: protocol.txt, "General-purpose statistics".
 
-// pid … rusage_system. `libevent` is what event_get_version() says; `now` in seconds since 1970.
-void add_process_stats(const storage::add_stat& add, const stats& st, std::string_view version,
-                       std::string_view libevent, std::int64_t now);
+// pid … rusage_system. `libevent` is what event_get_version() says.
+void add_process_stats(const storage::add_stat& add, const process_clock& clock, std::string_view version,
+                       std::string_view libevent);
 // curr_connections … reserved_fds; rejected_connections among them with -o maxconns_fast.
 void add_connection_stats(const storage::add_stat& add, const stats& st, const settings& s);
 // bytes_read … conn_yields.

@@ -13,7 +13,7 @@ namespace storage {
 class slabs;
 
 // Seconds since 1970 in 32 bits (good until 2106); 0 means "never" where it is an expiry.
-using seconds = std::uint32_t;
+using unix_time = std::uint32_t;
 
 // Layout behind the header: key, then " <flags> <bytes>\r\n", then the value with its own "\r\n". The three stand in
 // the order in which a reply sends them, so everything after the word VALUE is one run of memory.
@@ -27,8 +27,8 @@ struct item {
   item* prev;    // towards newer
   item* h_next;  // hash chain
   std::uint64_t cas;
-  seconds time;     // last use, to the minute
-  seconds exptime;  // 0: never
+  unix_time time;     // last use, to the minute
+  unix_time exptime;  // 0: never
   std::uint32_t flags;
   std::uint32_t nbytes;                 // value and its \r\n
   std::atomic<std::uint32_t> refcount;  // the table counts as one

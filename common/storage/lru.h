@@ -86,7 +86,7 @@ struct lru {
   }
 
   // The memory of `it` is about to be used for another item. Under the lock of its hash slice, too.
-  void count_departure(const item& it, bool dead, seconds now) noexcept {
+  void count_departure(const item& it, bool dead, unix_time now) noexcept {
     const bool unfetched = (it.it_flags & item_fetched) == 0;
     if (dead) {
       ++counters.reclaimed;

@@ -19,7 +19,7 @@ constexpr std::size_t max_key = std::numeric_limits<decltype(item::nkey)>::max()
 constexpr std::size_t crlf = 2;
 
 // memcached's ITEM_UPDATE_INTERVAL: a popular item takes the lock of its LRU once a minute, not at every get.
-constexpr seconds use_interval = 60;
+constexpr unix_time use_interval = 60;
 
 // How many items at the tail of an LRU one allocation looks at before it gives up.
 constexpr std::size_t tail_tries = 50;
@@ -28,13 +28,13 @@ constexpr std::size_t tail_tries = 50;
 constexpr std::int64_t max_relative = 30 * 24 * 60 * 60;
 
 // Time 0 means "never" in an exptime, so the clock does not show it.
-seconds to_seconds(std::int64_t unix_seconds) noexcept {
-  return static_cast<seconds>(std::clamp<std::int64_t>(unix_seconds, 1, std::numeric_limits<seconds>::max()));
+unix_time to_unix_time(std::int64_t unix_seconds) noexcept {
+  return static_cast<unix_time>(std::clamp<std::int64_t>(unix_seconds, 1, std::numeric_limits<unix_time>::max()));
 }
 
-seconds system_time() noexcept {
+unix_time system_time() noexcept {
   const auto since_1970 = std::chrono::system_clock::now().time_since_epoch();
-  return to_seconds(std::chrono::duration_cast<std::chrono::seconds>(since_1970).count());
+  return to_unix_time(std::chrono::duration_cast<std::chrono::seconds>(since_1970).count());
 }
 
 const options& checked(const options& opts) {
@@ -134,19 +134,19 @@ store::~store() = default;
 
 // A flush that is due comes first, so that it takes what was stored before this second, and nothing of it.
 void store::set_time(std::int64_t unix_seconds) noexcept {
-  const seconds now = to_seconds(unix_seconds);
-  seconds due = flush_at_.load(std::memory_order_relaxed);
+  const unix_time now = to_unix_time(unix_seconds);
+  unix_time due = flush_at_.load(std::memory_order_relaxed);
   if (due != 0 && due <= now && flush_at_.compare_exchange_strong(due, 0, std::memory_order_relaxed)) flush_now();
   now_.store(now, std::memory_order_relaxed);
 }
 
-seconds store::expiry(std::int64_t exptime) const noexcept {
+unix_time store::expiry(std::int64_t exptime) const noexcept {
   if (exptime == 0) return 0;
   if (exptime < 0) return 1;
-  return to_seconds(exptime > max_relative ? exptime : time() + exptime);
+  return to_unix_time(exptime > max_relative ? exptime : time() + exptime);
 }
 
-void store::flush_all(seconds when) noexcept {
+void store::flush_all(unix_time when) noexcept {
   const bool later = when > time();
   flush_at_.store(later ? when : 0, std::memory_order_relaxed);
   if (!later) flush_now();
@@ -190,7 +190,7 @@ item* store::find_live(slice& s, std::string_view key, std::uint64_t hash) noexc
 
 void store::use(item& it) noexcept {
   it.it_flags |= item_fetched;
-  const seconds now = time();
+  const unix_time now = time();
   if (now - it.time <= use_interval) return;
   lru& l = lrus_[it.slabs_clsid];
   const std::scoped_lock lock(l.mutex);
@@ -241,7 +241,7 @@ item_ref store::get(std::string_view key) noexcept {
   return reference(*it);
 }
 
-item_ref store::get_and_touch(std::string_view key, seconds exptime) noexcept {
+item_ref store::get_and_touch(std::string_view key, unix_time exptime) noexcept {
   const std::uint64_t hash = hash_of(key);
   slice& s = slice_of(hash);
   const std::scoped_lock lock(s.mutex);
@@ -255,7 +255,7 @@ item_ref store::get_and_touch(std::string_view key, seconds exptime) noexcept {
 
 // ---- memory ----
 
-item_ref store::allocate(std::string_view key, std::uint32_t flags, seconds exptime, std::size_t nbytes,
+item_ref store::allocate(std::string_view key, std::uint32_t flags, unix_time exptime, std::size_t nbytes,
                          alloc_error& why) noexcept {
   assert(nbytes >= crlf);
   why = alloc_error::too_large;

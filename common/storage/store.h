@@ -49,21 +49,21 @@ class store {
 
   // The time by which everything expires, in seconds since 1970. Whoever owns the clock moves it.
   void set_time(std::int64_t unix_seconds) noexcept;
-  [[nodiscard]] seconds time() const noexcept { return now_.load(std::memory_order_relaxed); }
+  [[nodiscard]] unix_time time() const noexcept { return now_.load(std::memory_order_relaxed); }
 
   // Converts an exptime from the wire: 0 never, negative at once, up to 30 days relative, beyond that absolute
   // (protocol.txt, "Expiration times").
-  [[nodiscard]] seconds expiry(std::int64_t exptime) const noexcept;
+  [[nodiscard]] unix_time expiry(std::int64_t exptime) const noexcept;
 
   // A live item and a reference to it, or an empty reference. Moves the item to the head of its LRU (at most once a
   // minute).
   [[nodiscard]] item_ref get(std::string_view key) noexcept;
   // The same, and gives it a new expiry, which expiry() made.
-  [[nodiscard]] item_ref get_and_touch(std::string_view key, seconds exptime) noexcept;
+  [[nodiscard]] item_ref get_and_touch(std::string_view key, unix_time exptime) noexcept;
 
   // An item that nobody else can see yet, its value still unwritten; nbytes counts the value and its \r\n, so it is at
   // least 2. Reuses what is dead, takes free memory, or evicts if it must and may. Empty on failure; `why` says which.
-  [[nodiscard]] item_ref allocate(std::string_view key, std::uint32_t flags, seconds exptime, std::size_t nbytes,
+  [[nodiscard]] item_ref allocate(std::string_view key, std::uint32_t flags, unix_time exptime, std::size_t nbytes,
                                   alloc_error& why) noexcept;
 
   // Makes an allocated and filled item visible under its key, as the mode allows; from then on the caller only reads
@@ -86,7 +86,7 @@ class store {
   // within the same second, stays. A call replaces an earlier one whose time has not come. Lazy: costs nothing by
   // itself. With -C there are no numbers to tell "before" from "after" by, so what is stored in the same second goes
   // too, as in 1.4.25.
-  void flush_all(seconds when) noexcept;
+  void flush_all(unix_time when) noexcept;
 
   // The slab class for an item of this total size in bytes; 0: too large for any.
   [[nodiscard]] unsigned slab_class(std::size_t total_size) const noexcept { return slabs_.class_of(total_size); }
@@ -148,10 +148,10 @@ class store {
   std::vector<slice> slices_;
   std::vector<lru> lrus_;  // by slab class; [0] is unused
 
-  std::atomic<seconds> now_;
-  std::atomic<seconds> flush_at_{0};     // 0: no flush is waiting for its time
+  std::atomic<unix_time> now_;
+  std::atomic<unix_time> flush_at_{0};   // 0: no flush is waiting for its time
   high_water<std::uint64_t> flush_cas_;  // items up to this number are gone
-  high_water<seconds> flush_time_;       // the second in which that was decided
+  high_water<unix_time> flush_time_;     // the second in which that was decided
   std::atomic<std::uint64_t> malloc_fails_{0};
   alignas(64) std::atomic<std::uint64_t> last_cas_{0};  // apart from what every get reads, since every set writes it
 };

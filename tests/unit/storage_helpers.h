@@ -27,7 +27,7 @@ inline storage::options small_store(std::size_t pages) {
 
 // Empty if there was no memory for it, or it was too large.
 inline storage::item_ref make_item(storage::store& s, std::string_view key, std::string_view value,
-                                   std::uint32_t flags = 0, storage::seconds exptime = 0) {
+                                   std::uint32_t flags = 0, storage::unix_time exptime = 0) {
   storage::alloc_error why;
   storage::item_ref it = s.allocate(key, flags, exptime, value.size() + 2, why);
   if (it) {

@@ -342,7 +342,7 @@ TEST_CASE("store: expiry times from the wire") {
     CHECK(s.expiry(past) != 0);
     CHECK(s.expiry(past) <= s.time());
   }
-  CHECK(s.expiry(std::numeric_limits<std::int64_t>::max()) == std::numeric_limits<storage::seconds>::max());
+  CHECK(s.expiry(std::numeric_limits<std::int64_t>::max()) == std::numeric_limits<storage::unix_time>::max());
 }
 
 TEST_CASE("store: an item dies at its second, not before") {

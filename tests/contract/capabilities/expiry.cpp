@@ -4,12 +4,15 @@
 
 #include <chrono>
 #include <ctime>
+#include <filesystem>
+#include <fstream>
 #include <string>
 #include <vector>
 
 #include "tests/contract/harness/client.h"
 #include "tests/contract/harness/conversation.h"
 #include "tests/contract/harness/server_process.h"
+#include "tests/contract/harness/statistics.h"
 #include "tests/contract/harness/target.h"
 
 namespace contract {
@@ -53,6 +56,19 @@ std::vector<conversation> at_once() {
   };
 }
 
+// A server whose wall clock the test sets.
+// Owns: the server, and the file that says by how much its clock is off.
+class server_with_a_clock {
+ public:
+  [[nodiscard]] const server_process& operator*() const noexcept { return server_; }
+  void set(int seconds_off) { std::ofstream{offset_} << seconds_off << std::endl; }
+
+ private:
+  temporary_directory directory_;
+  std::filesystem::path offset_ = directory_.path() / "offset";
+  server_process server_{{}, listening::on_tcp, {"LD_PRELOAD=" CLOCK_SHIM, "CLOCK_OFFSET_FILE=" + offset_.string()}};
+};
+
 }  // namespace
 
 TEST_SUITE("expiry") {
@@ -82,6 +98,39 @@ TEST_SUITE("expiry") {
     }
     CHECK(get(c, "prolonged") != "END\r\n");
     CHECK(get(c, "never") != "END\r\n");
+  }
+
+  TEST_CASE("somebody sets the clock, and what is to live lives, and what is to go goes") {
+    server_with_a_clock server;
+    client c{*server};
+    const std::time_t now = std::time(nullptr);
+    for (const int hour : {3600, -3600}) {
+      CAPTURE(hour);
+      set(c, "relative", "100");
+      set(c, "absolute", std::to_string(now + 100));
+      set(c, "soon", "2");
+      set(c, "then", std::to_string(std::time(nullptr) + 2));
+      server.set(hour);
+      CHECK(goes(c, "soon"));  // and so the server has looked at its clock
+      CHECK(goes(c, "then"));
+      CHECK(get(c, "relative") != "END\r\n");
+      CHECK(get(c, "absolute") != "END\r\n");
+      set(c, "later", "2");
+      set(c, "stays", "100");
+      CHECK(goes(c, "later"));
+      CHECK(get(c, "stays") != "END\r\n");
+      CHECK(c.ask("flush_all 2") == "OK\r\n");
+      CHECK(get(c, "stays") != "END\r\n");
+      CHECK(goes(c, "stays"));
+
+      set(c, "k", "0");
+      const statistics stats{c};
+      CHECK(stats.number("uptime") >= 0);
+      CHECK(stats.number("uptime") < 100);
+      CHECK(stats.number("time") >= now - 2);
+      CHECK(stats.number("time") < now + 100);
+      CHECK(statistics{c, "items"}.number("items:1:age") < 100);
+    }
   }
 
   // 1.4.25's clock ticks once a second and flush_all works by it, so what is stored in the very second of a flush may

@@ -51,10 +51,10 @@ std::vector<char*> pointers_to(std::vector<std::string>& strings) {
   return pointers;
 }
 
-std::vector<std::string> environment_with(const std::string& assignment) {
+std::vector<std::string> environment_with(const std::vector<std::string>& assignments) {
   std::vector<std::string> environment;
   for (char** entry = environ; *entry != nullptr; ++entry) environment.emplace_back(*entry);
-  environment.push_back(assignment);
+  environment.insert(environment.end(), assignments.begin(), assignments.end());
   return environment;
 }
 
@@ -80,8 +80,9 @@ std::string ending::text() const {
   return "killed by signal " + std::to_string(number) + " (" + ::strsignal(number) + ")";
 }
 
-server_process::server_process(const std::vector<std::string>& flags, listening where) {
-  start(flags, where);
+server_process::server_process(const std::vector<std::string>& flags, listening where,
+                               const std::vector<std::string>& assignments) {
+  start(flags, where, assignments);
   wait_until(where == listening::on_tcp ? &server_process::read_port_file : &server_process::connect_to_unix_socket);
 }
 
@@ -110,7 +111,8 @@ server_process::~server_process() {
   if (tells_of_a_sanitizer(output())) fail("a sanitizer has something to say");
 }
 
-void server_process::start(const std::vector<std::string>& flags, listening where) {
+void server_process::start(const std::vector<std::string>& flags, listening where,
+                           std::vector<std::string> assignments) {
   const target& t = under_test();
   std::vector<std::string> arguments{t.program};
   arguments.insert(arguments.end(), t.args.begin(), t.args.end());
@@ -122,8 +124,8 @@ void server_process::start(const std::vector<std::string>& flags, listening wher
   arguments.insert(arguments.end(), flags.begin(), flags.end());
   for (const std::string& argument : arguments) command_line_ += argument + " ";
 
-  std::vector<std::string> environment =
-      environment_with("MEMCACHED_PORT_FILENAME=" + (directory() / port_file).string());
+  assignments.push_back("MEMCACHED_PORT_FILENAME=" + (directory() / port_file).string());
+  std::vector<std::string> environment = environment_with(assignments);
   const std::vector<char*> argv = pointers_to(arguments);
   const std::vector<char*> envp = pointers_to(environment);
   const net::unique_fd null{::open("/dev/null", O_RDONLY | O_CLOEXEC)};

@@ -45,8 +45,10 @@ enum class listening { on_tcp, on_unix_socket };
 // what the server wrote on stderr. Thread: the test's. Owns: the process and its directory.
 class server_process {
  public:
-  // `flags` follow those of the target. Throws std::runtime_error when the server does not come up within the deadline.
-  explicit server_process(const std::vector<std::string>& flags = {}, listening where = listening::on_tcp);
+  // `flags` follow those of the target, `assignments` ("NAME=value") the environment's. Throws std::runtime_error when
+  // the server does not come up within the deadline.
+  explicit server_process(const std::vector<std::string>& flags = {}, listening where = listening::on_tcp,
+                          const std::vector<std::string>& assignments = {});
   ~server_process();
   server_process(const server_process&) = delete;
   server_process& operator=(const server_process&) = delete;
@@ -73,7 +75,7 @@ class server_process {
   std::optional<ending> stop();
 
  private:
-  void start(const std::vector<std::string>& flags, listening where);
+  void start(const std::vector<std::string>& flags, listening where, std::vector<std::string> assignments);
   void wait_until(bool (server_process::*ready)());
   [[nodiscard]] bool read_port_file();
   [[nodiscard]] bool connect_to_unix_socket();
