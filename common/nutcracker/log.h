@@ -43,8 +43,9 @@ class log_piece {
   template <std::convertible_to<std::string_view> Text>
   log_piece(const Text& text) noexcept : text_(text) {}
   template <std::integral Number>
-  log_piece(Number number) noexcept
-      : text_(digits_.data(), std::to_chars(digits_.data(), digits_.data() + digits_.size(), number).ptr) {}
+  log_piece(Number number) noexcept {
+    text_ = {digits_.data(), std::to_chars(digits_.data(), digits_.data() + digits_.size(), number).ptr};
+  }
   log_piece(const log_piece&) = delete;
   log_piece& operator=(const log_piece&) = delete;
 
