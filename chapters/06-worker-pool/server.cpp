@@ -30,7 +30,6 @@ server::server(const ::settings& opts)
     if (signals[i] == SIGHUP && is_ignored(SIGHUP)) continue;  // under -d, and under nohup
     if (evsignal_add(&signal_events[i], nullptr) == -1) throw std::runtime_error("cannot listen for signals");
   }
-  release_signals();
 }
 
 server::~server() {

@@ -5,7 +5,6 @@
 #include "thread.h"
 
 #include <fcntl.h>
-#include <signal.h>
 #include <unistd.h>
 
 #include <array>
@@ -67,14 +66,7 @@ void setup_thread(libevent_thread& me) {
 }
 
 void create_worker(libevent_thread& me) {
-  // A new thread inherits the mask, and so no worker ever catches a signal: two threads might catch two of them, and
-  // the master would hear of them in the wrong order.
-  sigset_t all;
-  sigset_t before;
-  sigfillset(&all);
-  pthread_sigmask(SIG_SETMASK, &all, &before);
   me.thread = std::jthread([&me](std::stop_token stop) { worker_libevent(std::move(stop), me); });
-  pthread_sigmask(SIG_SETMASK, &before, nullptr);
 }
 
 void worker_libevent(std::stop_token stop, libevent_thread& me) {
