@@ -178,6 +178,22 @@ TEST_SUITE("udp") {
     CHECK(c.ask(5, "get a\r\n") == "END\r\n");
   }
 
+  // Or two servers could be set talking to each other, for ever, by one datagram with a forged sender.
+  TEST_CASE("an error is not answered, in one datagram or in several") {
+    const server_process server{{"-U", "-1", "-t", "1"}};
+    udp_client c{server};
+    for (const unsigned total : {1u, 2u}) {
+      for (const char* error : {"ERROR\r\n", "ERROR Too many open connections\r\n", "CLIENT_ERROR bad data chunk\r\n",
+                                "SERVER_ERROR multi-packet request not supported\r\n", "ERROR"}) {
+        c.send(1, error, total);
+      }
+    }
+    c.send(2, "version\r\n");
+    CHECK(c.receive().request_id == 2);
+    c.send(3, "ERRO\r\n");
+    CHECK(c.receive().body == "ERROR\r\n");
+  }
+
   TEST_CASE("what is too short to be a request is passed over") {
     const server_process server{{"-U", "-1", "-t", "1"}};
     udp_client c{server};

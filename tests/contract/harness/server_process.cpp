@@ -82,8 +82,25 @@ std::string ending::text() const {
 
 server_process::server_process(const std::vector<std::string>& flags, listening where,
                                const std::vector<std::string>& assignments) {
-  start(flags, where, assignments);
+  start({}, flags, where, assignments);
   wait_until(where == listening::on_tcp ? &server_process::read_port_file : &server_process::connect_to_unix_socket);
+}
+
+server_process::server_process(const failing& calls, const std::vector<std::string>& flags) {
+  // -D: the server is our child, and strace its own. Root's warning would be one more write() to count.
+  std::vector<std::string> more = flags;
+  if (::geteuid() == 0) more.insert(more.end(), {"-u", "root"});
+  start({"strace", "-D", "-f", "-qqq", "-o", "/dev/null", "-e", "trace=" + calls.call, "-e",
+         "inject=" + calls.call + ":" + calls.how},
+        more, listening::on_tcp, {});
+  wait_until(&server_process::read_port_file);
+}
+
+bool calls_can_fail() {
+  static const bool can = !under_test().sanitized && !under_test().can("proxy") &&
+                          std::system("strace -D -f -qqq -o /dev/null -e trace=none true 2>/dev/null") == 0;
+  if (!can) MESSAGE("not run: no strace, or it may not trace, or the server cannot be traced");
+  return can;
 }
 
 server_process::~server_process() {
@@ -111,10 +128,10 @@ server_process::~server_process() {
   if (tells_of_a_sanitizer(output())) fail("a sanitizer has something to say");
 }
 
-void server_process::start(const std::vector<std::string>& flags, listening where,
+void server_process::start(std::vector<std::string> arguments, const std::vector<std::string>& flags, listening where,
                            std::vector<std::string> assignments) {
   const target& t = under_test();
-  std::vector<std::string> arguments{t.program};
+  arguments.push_back(t.program);
   arguments.insert(arguments.end(), t.args.begin(), t.args.end());
   switch (where) {
     case listening::on_tcp: arguments.insert(arguments.end(), {"-p", "-1", "-l", "127.0.0.1"}); break;
@@ -139,7 +156,7 @@ void server_process::start(const std::vector<std::string>& flags, listening wher
     ::dup2(null.get(), STDIN_FILENO);
     ::dup2(out.get(), STDOUT_FILENO);
     ::dup2(out.get(), STDERR_FILENO);
-    ::execve(argv[0], argv.data(), envp.data());
+    ::execvpe(argv[0], argv.data(), envp.data());
     ::_exit(127);
   }
   // Safe from reuse of the number: nobody but us reaps this child.

@@ -40,6 +40,17 @@ struct ending {
 
 enum class listening { on_tcp, on_unix_socket };
 
+// A call to the kernel that fails, and when, in strace's words: {"accept4", "error=ENFILE:when=1..5"}. Calls are
+// counted for each thread by itself.
+struct failing {
+  std::string call;
+  std::string how;
+};
+
+// Whether strace is here and may trace, and the server bears it (one with a sanitizer does not). False: a message says
+// that the test is not run.
+[[nodiscard]] bool calls_can_fail();
+
 // A running server, ready for connections once constructed. When a test is done with it, it must still be alive, must
 // stop within the deadline on SIGTERM, and must have written no sanitizer's report: anything else fails the test, with
 // what the server wrote on stderr. Thread: the test's. Owns: the process and its directory.
@@ -49,6 +60,8 @@ class server_process {
   // the server does not come up within the deadline.
   explicit server_process(const std::vector<std::string>& flags = {}, listening where = listening::on_tcp,
                           const std::vector<std::string>& assignments = {});
+  // A server on TCP, some of whose calls fail: see calls_can_fail().
+  server_process(const failing& calls, const std::vector<std::string>& flags);
   ~server_process();
   server_process(const server_process&) = delete;
   server_process& operator=(const server_process&) = delete;
@@ -75,7 +88,8 @@ class server_process {
   std::optional<ending> stop();
 
  private:
-  void start(const std::vector<std::string>& flags, listening where, std::vector<std::string> assignments);
+  void start(std::vector<std::string> arguments, const std::vector<std::string>& flags, listening where,
+             std::vector<std::string> assignments);
   void wait_until(bool (server_process::*ready)());
   [[nodiscard]] bool read_port_file();
   [[nodiscard]] bool connect_to_unix_socket();
