@@ -182,6 +182,11 @@ pid_file::~pid_file() {
 // Memory locks do not survive fork(), and need root's rights: between the two.
 readiness prepare_process(const settings& s) {
   for (const int number : {SIGPIPE, SIGUSR1, SIGUSR2}) std::signal(number, SIG_IGN);
+  if (s.verbose > 0) {
+    for (const std::string& name : s.without_effect) {
+      std::fprintf(stderr, "-o %s has no effect here: it tunes memcached's storage\n", name.c_str());
+    }
+  }
   if (s.maximize_core) allow_core_files();
   limit_open_files(s.maxconns);
   const std::optional<user> who = user_to_become(s);

@@ -50,11 +50,12 @@ class pid_file {
   std::string path_;
 };
 
-// Applies -r, -c, -u, -d and -k, in the order that lets each work, and ignores SIGPIPE (a peer that closed is an error
-// of write(), not the end of the server), SIGUSR1 and SIGUSR2 (until they mean something, from chapter 08 on), and
-// under -d SIGHUP. Sets the descriptor limit to -c, raising the hard limit if it may. As root without -u: a one-line
-// warning. Call after the sockets are bound (they may need root) and before any thread or event base is made (-d
-// forks). Throws std::system_error naming what failed, usage_error for a user that is not there.
+// Applies -r, -c, -u, -d and -k, in the order that lets each work. Sets the descriptor limit to -c, raising the hard
+// limit if it may. Ignores SIGPIPE (a peer that closed is an error of write(), not the end of the server), SIGUSR1 and
+// SIGUSR2 (until they mean something, from chapter 08 on), and under -d SIGHUP. Says as root without -u that it is
+// root, and at -v which names of -o have no effect. Call after the sockets are bound (they may need root) and before
+// any thread or event base is made (-d forks). Throws std::system_error naming what failed, usage_error for a user that
+// is not there.
 readiness prepare_process(const settings& s);
 
 // The same for a proxy, which has nutcracker's command line: ignores SIGPIPE, lifts the limit of open files as far as

@@ -2,50 +2,22 @@
 // them.
 #include "common/settings/settings.h"
 
-#include <getopt.h>
-
 #include <algorithm>
-#include <charconv>
-#include <concepts>
-#include <cstdio>
-#include <cstdlib>
+#include <climits>
 #include <iterator>
-#include <optional>
+#include <utility>
+
+#include "common/settings/getopt.h"
 
 namespace {
 
 // --- Values ---------------------------------------------------------------------------------------------------------
-// What is thrown here does not name the option: parse_command_line puts it in front.
 
 [[noreturn]] void refuse(std::string_view value, const std::string& what) {
   throw usage_error(std::string(value) + " is not " + what);
 }
 
-// All of `value` or nothing.
-template <typename number>
-[[nodiscard]] std::optional<number> parsed(std::string_view value, auto... format) {
-  number n{};
-  const char* const end = value.data() + value.size();
-  const auto [stop, error] = std::from_chars(value.data(), end, n, format...);
-  if (error != std::errc{} || stop != end) return std::nullopt;
-  return n;
-}
-
-template <std::integral number>
-[[nodiscard]] number between(number low, number high, std::string_view value, const std::string& what) {
-  const auto n = parsed<number>(value);
-  if (!n || *n < low || *n > high) {
-    refuse(value, what + " (" + std::to_string(low) + " to " + std::to_string(high) + ")");
-  }
-  return *n;
-}
-
 [[nodiscard]] int port_number(std::string_view value) { return between(-1, 65535, value, "a port"); }
-
-[[nodiscard]] std::string not_empty(std::string_view value) {
-  if (value.empty()) throw usage_error("its value is empty");
-  return std::string(value);
-}
 
 [[nodiscard]] mode_t permissions(std::string_view value) {
   const auto mode = parsed<unsigned>(value, 8);
@@ -105,15 +77,21 @@ struct option_row {
   apply set;                // none: parse_command_line answers itself
 };
 
+// Some names are for the chapters that list them, others for all that store. Of the latter some have no effect: 1.4.25
+// tunes its storage by them, and ours does without.
+enum class meant_for : unsigned char { whoever_lists_it, storage, nothing };
+
 struct extended_row {
   std::string_view name;
-  std::string_view argument;
+  std::string_view argument;  // "[NUM]": it may be left out
   std::string_view text;
   std::string_view absent;
   apply set;
+  meant_for whom = meant_for::whoever_lists_it;
 };
 
 constexpr std::string_view elsewhere = "this program does not take it";
+constexpr std::string_view no_items = "this program stores nothing";
 constexpr std::string_view no_storage = "this chapter stores nothing yet; chapter 02-nread does";
 
 // In the order of --help. What no chapter takes has no text and is never listed.
@@ -178,14 +156,18 @@ constexpr option_row options[] = {
     {'D', "stats-prefix", "CHAR", "", "prefixes end at the first colon here, always", nullptr},
 };
 
+constexpr apply nothing_to_check = [](settings&, std::string_view) {};
+constexpr apply percentage = [](settings&, std::string_view v) { (void)between(1, 79, v, "a percentage"); };
+
 constexpr extended_row extended_options[] = {
     {"maxconns_fast", "", "refuse connections above -c at once, with an error",
      "this chapter does not have it yet; chapter 12-maxconns brings it",
      [](settings& s, std::string_view) { s.maxconns_fast = true; }},
-    {"hashpower", "NUM", "the hash table starts with 2^NUM buckets (default: 16)", no_storage,
+    {"hashpower", "NUM", "the hash table starts with 2^NUM buckets (default: 16)", no_items,
      [](settings& s, std::string_view v) {
        s.hashpower_init = between(12u, 32u, v, "a power of two for the hash table");
-     }},
+     },
+     meant_for::storage},
     {"nagle", "", "leave Nagle's algorithm on: what it costs is chapter 03-mwrite's experiment",
      "chapter 03-mwrite is where to try it", [](settings& s, std::string_view) { s.nagle = true; }},
     {"server", "ADDR", "HOST:PORT of the server that answers", "this program is no proxy; chapter 13-nc-event is",
@@ -194,6 +176,27 @@ constexpr extended_row extended_options[] = {
      "chapter 13-nc-event is where to try it", [](settings& s, std::string_view) { s.level_triggered = true; }},
     {"read_once", "", "read once an event, whatever is left: what edges demand is chapter 13-nc-event's experiment",
      "chapter 13-nc-event is where to try it", [](settings& s, std::string_view) { s.read_once = true; }},
+    // Their values are held to 1.4.25's bounds.
+    {"slab_reassign", "", "no effect here", no_items, nothing_to_check, meant_for::nothing},
+    {"slab_automove", "[NUM]", "0 to 2: no effect here", no_items,
+     [](settings&, std::string_view v) { (void)between(0, 2, v, "a way to move slabs"); }, meant_for::nothing},
+    {"tail_repair_time", "NUM", "seconds, at least 10: no effect here", no_items,
+     [](settings&, std::string_view v) { (void)between(10, INT_MAX, v, "a number of seconds"); }, meant_for::nothing},
+    {"hash_algorithm", "NAME", "jenkins or murmur3: no effect here", no_items,
+     [](settings&, std::string_view v) {
+       if (v != "jenkins" && v != "murmur3") refuse(v, "a hash algorithm (jenkins or murmur3)");
+     },
+     meant_for::nothing},
+    {"lru_crawler", "", "no effect here", no_items, nothing_to_check, meant_for::nothing},
+    {"lru_crawler_sleep", "NUM", "microseconds, at most 1000000: no effect here", no_items,
+     [](settings&, std::string_view v) { (void)between(0, 1'000'000, v, "a number of microseconds"); },
+     meant_for::nothing},
+    {"lru_crawler_tocrawl", "NUM", "items: no effect here", no_items,
+     [](settings&, std::string_view v) { (void)between(0u, UINT_MAX, v, "a number of items"); }, meant_for::nothing},
+    {"lru_maintainer", "", "no effect here", no_items, nothing_to_check, meant_for::nothing},
+    {"hot_lru_pct", "NUM", "1 to 79: no effect here", no_items, percentage, meant_for::nothing},
+    {"warm_lru_pct", "NUM", "1 to 79: no effect here", no_items, percentage, meant_for::nothing},
+    {"expirezero_does_not_evict", "", "no effect here", no_items, nothing_to_check, meant_for::nothing},
 };
 
 // --- Parsing --------------------------------------------------------------------------------------------------------
@@ -203,16 +206,8 @@ constexpr extended_row extended_options[] = {
 }
 
 [[nodiscard]] bool takes(const command_line& chapter, const extended_row& row) {
+  if (row.whom != meant_for::whoever_lists_it) return chapter.flags.find('m') != std::string_view::npos;
   return std::ranges::count(split_at_commas(chapter.extended), row.name) != 0;
-}
-
-[[nodiscard]] const option_row* find_option(int letter) {
-  const auto* const row = std::ranges::find(options, letter, &option_row::letter);
-  return row == std::end(options) ? nullptr : row;
-}
-
-[[nodiscard]] std::string known_names(const command_line& chapter) {
-  return chapter.extended.empty() ? "this program knows none" : "known: " + std::string(chapter.extended);
 }
 
 // -o: "name,name=value".
@@ -222,42 +217,17 @@ void set_extended(settings& s, std::string_view list, const command_line& chapte
     const bool has_value = equals != std::string_view::npos;
     const std::string name(part.substr(0, equals));
     const auto* const row = std::ranges::find(extended_options, name, &extended_row::name);
-    if (row == std::end(extended_options))
-      throw usage_error("unknown option \"" + name + "\"; " + known_names(chapter));
-    if (!takes(chapter, *row)) throw usage_error(name + ": " + std::string(row->absent) + "; " + known_names(chapter));
-    if (has_value && row->argument.empty()) throw usage_error(name + " takes no value");
-    if (!has_value && !row->argument.empty()) throw usage_error(name + " needs a value: " + name + "=NUM");
-    row->set(s, has_value ? part.substr(equals + 1) : std::string_view{});
-  }
-}
-
-// What getopt_long wants to know, made from the table. The leading colon makes it tell a missing value from an unknown
-// letter.
-struct getopt_tables {
-  std::string letters = ":";
-  std::vector<option> names;
-
-  getopt_tables() {
-    for (const option_row& row : options) {
-      letters += row.letter;
-      if (!row.argument.empty()) letters += ':';
-      names.push_back({row.name, row.argument.empty() ? no_argument : required_argument, nullptr, row.letter});
+    if (row == std::end(extended_options)) {
+      throw usage_error("unknown option \"" + name + "\"; --help lists those there are");
     }
-    names.push_back({});
+    if (!takes(chapter, *row)) throw usage_error(name + ": " + std::string(row->absent));
+    if (has_value && row->argument.empty()) throw usage_error(name + " takes no value");
+    if (!has_value && !row->argument.empty() && !row->argument.starts_with('[')) {
+      throw usage_error(name + " needs a value: " + name + "=" + std::string(row->argument));
+    }
+    if (has_value || row->argument.empty()) row->set(s, has_value ? part.substr(equals + 1) : std::string_view{});
+    if (row->whom == meant_for::nothing) s.without_effect.push_back(name);
   }
-};
-
-[[noreturn]] void refuse_option(int code, char** argv) {
-  const std::string letter = {'-', static_cast<char>(optopt)};
-  if (code == ':') throw usage_error(letter + ": needs a value");
-  if (find_option(optopt) != nullptr) throw usage_error(letter + ": takes no value");
-  const std::string what = optopt == 0 ? argv[optind - 1] : letter;
-  throw usage_error(what + ": unknown option; --help lists those there are");
-}
-
-[[noreturn]] void print_and_exit(const std::string& text) {
-  std::fputs(text.c_str(), stdout);
-  std::exit(std::fflush(stdout) == 0 ? EXIT_SUCCESS : EXIT_FAILURE);
 }
 
 void set_option(settings& s, const option_row& row, std::string_view value, const command_line& chapter) {
@@ -271,21 +241,10 @@ void set_option(settings& s, const option_row& row, std::string_view value, cons
 }  // namespace
 
 settings parse_command_line(int argc, char** argv, const command_line& chapter) {
-  const getopt_tables tables;
   settings s;
-  if (!takes(chapter, *find_option('t'))) s.num_threads = 1;
-
-  opterr = 0;
-  optind = 0;  // 0, not 1: glibc forgets where an earlier parse stopped
-  for (int code; (code = getopt_long(argc, argv, tables.letters.c_str(), tables.names.data(), nullptr)) != -1;) {
-    if (code == ':' || code == '?') refuse_option(code, argv);
-    try {
-      set_option(s, *find_option(code), optarg == nullptr ? "" : optarg, chapter);
-    } catch (const usage_error& e) {
-      throw usage_error(std::string{'-', static_cast<char>(code)} + ": " + e.what());
-    }
-  }
-  if (optind < argc) throw usage_error(std::string(argv[optind]) + ": left over; every argument belongs to an option");
+  if (chapter.flags.find('t') == std::string_view::npos) s.num_threads = 1;
+  for_each_option(argc, argv, options,
+                  [&](const option_row& row, std::string_view value) { set_option(s, row, value, chapter); });
   return s;
 }
 
@@ -294,7 +253,7 @@ std::string help_text(const command_line& chapter) {
   std::string text = program + ": " + std::string(chapter.idea) + "\n\nusage: " + program + " [options]\n\n";
 
   const auto add_row = [&text](std::string left, std::string_view right) {
-    constexpr std::size_t column = 33;
+    constexpr std::size_t column = 35;
     left.resize(std::max(column, left.size() + 2), ' ');
     text += left + std::string(right) + "\n";
   };
@@ -305,8 +264,9 @@ std::string help_text(const command_line& chapter) {
     if (row.letter != 'o') continue;
     for (const extended_row& more : extended_options) {
       if (!takes(chapter, more)) continue;
-      const std::string name(more.name);
-      add_row("        " + name + (more.argument.empty() ? "" : "=" + std::string(more.argument)), more.text);
+      std::string its_value = more.argument.empty() ? "" : "=" + std::string(more.argument);
+      if (its_value.starts_with("=[")) std::swap(its_value[0], its_value[1]);
+      add_row("        " + std::string(more.name) + its_value, more.text);
     }
   }
 

@@ -40,6 +40,7 @@ struct settings {
   bool maximize_core = false;                                 // -r
   bool maxconns_fast = false;                                 // -o maxconns_fast
   unsigned hashpower_init = 16;                               // -o hashpower=N
+  std::vector<std::string> without_effect;                    // -o: names of 1.4.25 that are taken, and do nothing
   bool nagle = false;                                         // -o nagle (chapter 03's experiment)
   std::string server;                                         // -o server=HOST:PORT (chapter 13)
   bool level_triggered = false;                               // -o level (chapter 13's experiments)
@@ -50,8 +51,8 @@ struct settings {
 struct command_line {
   std::string_view program;             // "05-memcached-1.0"
   std::string_view idea;                // one line for --help
-  std::string_view flags;               // the letters it takes, e.g. "pslbcvuhV"
-  std::string_view extended;            // the names it takes after -o, separated by commas
+  std::string_view flags;               // the letters it takes, e.g. "pslbcvuhV"; with 'm' it stores
+  std::string_view extended;            // the names it takes after -o, beside those of whoever stores; with commas
   std::string_view version = "1.4.25";  // of the memcached whose protocol it speaks
 };
 

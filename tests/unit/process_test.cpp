@@ -118,6 +118,21 @@ TEST_CASE("root without -u: one line, and it runs") {
   CHECK(child.streams == "running as root; -u USER gives up its rights\n");
 }
 
+TEST_CASE("-o: what has no effect is said at -v") {
+  for (const unsigned verbose : {0u, 1u}) {
+    const child_result child = in_child([verbose] {
+      settings s = quiet();
+      s.verbose = verbose;
+      s.without_effect = {"lru_crawler", "slab_automove"};
+      const readiness ready = prepare_process(s);
+      return std::string();
+    });
+    CHECK(child.streams == (verbose == 0 ? ""
+                                         : "-o lru_crawler has no effect here: it tunes memcached's storage\n"
+                                           "-o slab_automove has no effect here: it tunes memcached's storage\n"));
+  }
+}
+
 TEST_CASE("-u: no right of root is left") {
   if (!are_root("-u")) return;
   const passwd* nobody = getpwnam("nobody");
