@@ -93,3 +93,6 @@ step wait_for(conn& c, short events, conn_states resume_in) noexcept;
 
 // Sends `line`, cut to what wbuf holds, and \r\n; then reads the next command.
 step out_string(conn& c, std::string_view line) noexcept;
+
+// Sends `line` as out_string does, unless it is empty; then the connection ends.
+step close_after(conn& c, std::string_view line);

@@ -48,8 +48,9 @@ step set_verbosity(conn& c, std::string_view level) noexcept {
 }
 
 // One command line, without its line end.
-step process_command(conn& c, std::string_view line) noexcept {
+step process_command(conn& c, std::string_view line) {
   c.srv.trace.command(c.sfd.get(), line);
+  if (protocol::line_too_long(line)) return close_after(c, protocol::line_too_long_text);
   line.remove_prefix(std::min(line.find_first_not_of(' '), line.size()));
   if (line == "quit") return go(conn_closing);
   if (line == "version") return out_string(c, protocol::version_line);
@@ -61,10 +62,7 @@ step process_command(conn& c, std::string_view line) noexcept {
 std::optional<step> try_read_command(conn& c) {
   const std::string_view input = c.rbuf.unread();
   const auto end = protocol::find_line(input);
-  if (!end) {
-    if (protocol::may_grow_into_command(input)) return std::nullopt;
-    return go(conn_closing);
-  }
+  if (!end) return std::nullopt;
   const step next = process_command(c, input.substr(0, end->line));
   c.rbuf.consume(end->consumed);
   return next;

@@ -64,15 +64,6 @@ step await_value(conn& c, protocol::outcome& asked) noexcept {
   return go(conn_nread);
 }
 
-// A value that the storage will not take is on its way all the same, and would be read as commands: say why, and then
-// hang up.
-step refuse_value(conn& c, const protocol::outcome& asked) noexcept {
-  if (asked.line.empty()) return go(conn_closing);
-  const step next = out_string(c, asked.line);
-  c.write_and_go = conn_closing;
-  return next;
-}
-
 // Does what a command asked for: here an outcome of the protocol becomes a state of the connection.
 step act_on(conn& c, protocol::outcome& asked) {
   using enum protocol::outcome::kind;
@@ -81,9 +72,9 @@ step act_on(conn& c, protocol::outcome& asked) {
     case reply_text: return out_text(c, std::move(asked.text));
     case send_items: return send_items_found(c, asked.with_cas);
     case read_value: return await_value(c, asked);
-    case swallow: return refuse_value(c, asked);
+    case swallow: return close_after(c, asked.line);  // or the value that is on its way would be read as commands
     case nothing: return go(conn_read);
-    case hang_up: return go(conn_closing);
+    case hang_up: return close_after(c, asked.line);
   }
   return go(conn_closing);
 }
@@ -105,10 +96,7 @@ step complete_nread(conn& c) {
 std::optional<step> try_read_command(conn& c) {
   const std::string_view input = c.rbuf.unread();
   const auto end = protocol::find_line(input);
-  if (!end) {
-    if (protocol::may_grow_into_command(input)) return std::nullopt;
-    return go(conn_closing);
-  }
+  if (!end) return std::nullopt;
   const step next = process_command(c, input.substr(0, end->line));
   c.rbuf.consume(end->consumed);
   return next;

@@ -8,6 +8,7 @@
 #include <stdexcept>
 #include <utility>
 
+#include "common/net/sockets.h"
 #include "server.h"
 
 void read_buffer::consume(std::size_t n) noexcept {
@@ -67,6 +68,7 @@ void conn_close(conn& c) noexcept {
   server& srv = c.srv;
   const int sfd = c.sfd.get();
   srv.trace.closed(sfd);
+  if (c.write_and_go == conn_closing) net::drop_input(sfd);  // or a reset may overtake the last words
   srv.conns.erase(sfd);
   srv.trace.given_back(sfd);
 }
@@ -136,6 +138,13 @@ step out_string(conn& c, std::string_view line) noexcept {
   c.wcurr = {c.wbuf.data(), n + 2};
   c.write_and_go = conn_read;
   return go(conn_write);
+}
+
+step close_after(conn& c, std::string_view line) {
+  if (line.empty()) return go(conn_closing);
+  const step next = out_string(c, line);
+  c.write_and_go = conn_closing;
+  return next;
 }
 
 step out_text(conn& c, std::string text) noexcept {

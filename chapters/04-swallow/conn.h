@@ -134,5 +134,8 @@ void conn_shrink(conn& c) noexcept;
 // Sends `line`, cut to what wbuf holds, and \r\n; then reads the next command.
 step out_string(conn& c, std::string_view line) noexcept;
 
+// Sends `line` as out_string does, unless it is empty; then the connection ends.
+step close_after(conn& c, std::string_view line);
+
 // Sends `text` as it is, however long; then reads the next command.
 step out_text(conn& c, std::string text) noexcept;

@@ -83,7 +83,7 @@ step act_on(conn& c, protocol::outcome& asked) {
     case read_value: return await_value(c, asked);
     case swallow: return refuse_value(c, asked);
     case nothing: return go(conn_read);
-    case hang_up: return go(conn_closing);
+    case hang_up: return close_after(c, asked.line);
   }
   return go(conn_closing);
 }
@@ -105,10 +105,7 @@ step complete_nread(conn& c) {
 std::optional<step> try_read_command(conn& c) {
   const std::string_view input = c.rbuf.unread();
   const auto end = protocol::find_line(input);
-  if (!end) {
-    if (protocol::may_grow_into_command(input)) return std::nullopt;
-    return go(conn_closing);
-  }
+  if (!end) return std::nullopt;
   const step next = process_command(c, input.substr(0, end->line));
   c.rbuf.consume(end->consumed);
   return next;

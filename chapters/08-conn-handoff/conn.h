@@ -161,5 +161,8 @@ void begin_reply(conn& c);
 // Sends `line`, cut to what wbuf holds, and \r\n; then the next command.
 step out_string(conn& c, std::string_view line);
 
+// Sends `line` as out_string does, unless it is empty; then the connection ends.
+step close_after(conn& c, std::string_view line);
+
 // Sends `text` as it is, however long; then the next command.
 step out_text(conn& c, std::string text);

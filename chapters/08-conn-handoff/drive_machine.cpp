@@ -99,7 +99,7 @@ step act_on(conn& c, protocol::outcome& asked) {
     case read_value: return await_value(c, asked);
     case swallow: return refuse_value(c, asked);
     case nothing: return go(conn_new_cmd);
-    case hang_up: return go(conn_closing);
+    case hang_up: return close_after(c, asked.line);
   }
   return go(conn_closing);
 }
@@ -132,7 +132,7 @@ step next_command(conn& c, int& nreqs) noexcept {
 step try_read_command(conn& c) {
   const std::string_view input = c.rbuf.unread();
   const auto end = protocol::find_line(input);
-  if (!end) return go(protocol::may_grow_into_command(input) ? conn_waiting : conn_closing);
+  if (!end) return go(conn_waiting);
   const step next = process_command(c, input.substr(0, end->line));
   c.rbuf.consume(end->consumed);
   return next;

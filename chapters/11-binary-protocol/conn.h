@@ -200,6 +200,9 @@ void build_udp_headers(conn& c);
 // Sends `line`, cut to what wbuf holds, and \r\n; then the next command.
 step out_string(conn& c, std::string_view line);
 
+// Sends `line` as out_string does, unless it is empty; then the connection ends.
+step close_after(conn& c, std::string_view line);
+
 // Sends `packet` as it is; it must fit into wbuf. Then the next command.
 step out_packet(conn& c, std::string_view packet);
 

@@ -102,7 +102,7 @@ step act_on(conn& c, protocol::outcome& asked) {
     case read_value: return await_value(c, asked);
     case swallow: return refuse_value(c, asked);
     case nothing: return go(conn_new_cmd);
-    case hang_up: return go(conn_closing);
+    case hang_up: return close_after(c, asked.line);
   }
   return go(conn_closing);
 }
@@ -142,7 +142,7 @@ step try_read_command(conn& c) {
   }
   if (c.prot == binding_protocol::binary) return try_read_binary(c);
   const auto end = protocol::find_line(input);
-  if (!end) return go(protocol::may_grow_into_command(input) ? conn_waiting : conn_closing);
+  if (!end) return go(conn_waiting);
   const step next = process_command(c, input.substr(0, end->line));
   c.rbuf.consume(end->consumed);
   return next;

@@ -10,6 +10,7 @@
 #include <sys/un.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <charconv>
 #include <cstddef>
@@ -347,6 +348,13 @@ void set_nodelay(int fd) noexcept { enable(fd, IPPROTO_TCP, TCP_NODELAY); }
 void set_keepalive(int fd, bool on) noexcept {
   const int value = on ? 1 : 0;
   setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &value, sizeof value);
+}
+
+void drop_input(int fd) noexcept {
+  constexpr int most_reads = 64;
+  std::array<char, 16384> dropped;
+  for (int reads = 0; reads < most_reads && recv(fd, dropped.data(), dropped.size(), MSG_DONTWAIT) > 0; ++reads) {
+  }
 }
 
 }  // namespace net

@@ -64,4 +64,8 @@ void set_nodelay(int fd) noexcept;
 // effect on unix sockets.
 void set_keepalive(int fd, bool on) noexcept;
 
+// Reads and drops what the peer of a stream has sent so far, up to a mebibyte. A socket that is closed with input
+// unread sends a reset, and a peer that gets one may lose what it has not read yet: our last words.
+void drop_input(int fd) noexcept;
+
 }  // namespace net

@@ -19,7 +19,7 @@ struct outcome {
     read_value,  // read item->data() from the stream, then call complete_value
     swallow,     // send `line` if it is not empty, then skip `swallow_bytes` of the stream, then the next command
     nothing,     // the next command
-    hang_up,     // close the connection; send `line` first if it is not empty
+    hang_up,     // send `line` if it is not empty, then close the connection
   };
 
   kind what = kind::nothing;

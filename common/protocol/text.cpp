@@ -79,6 +79,12 @@ void reply(outcome& out, std::uint64_t number) noexcept {
   reply(out, {out.scratch, written.ptr});
 }
 
+// The connection ends with this line.
+void last_words(outcome& out, std::string_view line) noexcept {
+  out.what = outcome::kind::hang_up;
+  out.line = line;
+}
+
 // The value that follows will not be stored: what to say, and how much to skip.
 void refuse_value(outcome& out, std::string_view line, std::size_t nbytes) noexcept {
   out.what = outcome::kind::swallow;
@@ -268,7 +274,7 @@ void process_stats(request& r) noexcept try {
 
 void process_version(request& r) noexcept { reply(r.out, version_line); }
 
-void process_quit(request& r) noexcept { r.out.what = outcome::kind::hang_up; }
+void process_quit(request& r) noexcept { last_words(r.out, ""); }
 
 void process_shutdown(request& r) noexcept { reply(r.out, no_shutdown); }
 
@@ -314,17 +320,19 @@ const command* find_command(const tokens& words) noexcept {
 
 std::optional<line_end> find_line(std::string_view input) noexcept {
   const auto newline = input.find('\n');
-  if (newline == std::string_view::npos) return std::nullopt;
-  const bool carriage_return = newline > 0 && input[newline - 1] == '\r';
-  return line_end{.line = newline - (carriage_return ? 1 : 0), .consumed = newline + 1};
+  std::string_view line = input.substr(0, newline);
+  if (line.ends_with('\r')) line.remove_suffix(1);
+  if (newline != std::string_view::npos) return line_end{.line = line.size(), .consumed = newline + 1};
+  if (line_too_long(line)) return line_end{.line = line.size(), .consumed = input.size()};
+  return std::nullopt;
 }
 
-bool may_grow_into_command(std::string_view input) noexcept {
-  if (input.size() <= 1024) return true;
-  if (input.size() > max_command_line) return false;
-  const auto blanks = std::min(input.find_first_not_of(' '), input.size());
-  const auto command = input.substr(blanks);
-  return blanks <= 100 && (command.starts_with("get ") || command.starts_with("gets "));
+bool line_too_long(std::string_view line) noexcept {
+  if (line.size() <= max_line) return false;
+  const auto command = line.substr(std::min(line.find_first_not_of(' '), line.size()));
+  const bool is_get =
+      line.size() - command.size() <= 100 && (command.starts_with("get ") || command.starts_with("gets "));
+  return !is_get || line.size() > max_get_line;
 }
 
 bool is_error(std::string_view reply) noexcept {
@@ -335,6 +343,7 @@ void process_command(environment& env, std::string_view line, outcome& out,
                      std::vector<storage::item_ref>& items) noexcept {
   begin(out, false);
   items.clear();
+  if (line_too_long(line)) return last_words(out, line_too_long_text);
   request r{env, tokens{line}, out, items};
   if (const command* const found = find_command(r.words)) return found->process(r);
   reply(out, unknown_command);

@@ -12,24 +12,28 @@
 
 namespace protocol {
 
+// The longest line of all, in bytes without its line end, and the longest that begins with "get " or "gets " (after at
+// most 100 blanks). 1.4.25 has no bound for those, and bounds the others only where they come in several reads.
+inline constexpr std::size_t max_line = 1024;
+inline constexpr std::size_t max_get_line = std::size_t{8} << 20;
+// `line` is without its line end, which need not have come yet.
+[[nodiscard]] bool line_too_long(std::string_view line) noexcept;
+inline constexpr std::string_view line_too_long_text = "CLIENT_ERROR line too long";
+
 // Where the first line of `input` ends.
 struct line_end {
   std::size_t line;      // its length without \r\n or \n
   std::size_t consumed;  // its length with them
 };
-// nullopt: no complete line yet.
+// nullopt: no complete line yet. What is too long for a line counts as one, whose end nobody need wait for: all of
+// `input`. So it gets the same answer however the network has cut it.
 [[nodiscard]] std::optional<line_end> find_line(std::string_view input) noexcept;
-
-// Whether so much input without a line end can still become a command: up to 1,024 bytes always, beyond that only for
-// "get " and "gets " (after at most 100 blanks), and for those up to max_command_line. 1.4.25 sets no bound there.
-inline constexpr std::size_t max_command_line = 1u << 20;
-[[nodiscard]] bool may_grow_into_command(std::string_view input) noexcept;
 
 // Whether `reply` is one of the three errors (protocol.txt, "Error strings"), or begins like one.
 [[nodiscard]] bool is_error(std::string_view reply) noexcept;
 
-// Executes one command line (without its line end). `items` is cleared, and filled when the outcome is send_items; it
-// keeps its capacity, so the hot path allocates nothing.
+// Executes one command line (without its line end), or refuses it for its length. `items` is cleared, and filled when
+// the outcome is send_items; it keeps its capacity, so the hot path allocates nothing.
 void process_command(environment& env, std::string_view line, outcome& out,
                      std::vector<storage::item_ref>& items) noexcept;
 

@@ -63,7 +63,7 @@ std::vector<golden> goldens() {
       {one_read_state, "version in pieces", "conn_read conn_write conn_read conn_closing"},
       {one_read_state, "an error between two versions",
        "conn_read conn_write conn_read conn_write conn_read conn_write conn_read conn_closing"},
-      {one_read_state, "a line without end", "conn_read conn_closing"},
+      {one_read_state, "a line without end", "conn_read conn_write conn_closing"},
       {storing, "set", "conn_read conn_nread conn_write conn_read conn_closing"},
       {storing, "set in pieces", "conn_read conn_nread conn_write conn_read conn_closing"},
       {storing, "set, silent", "conn_read conn_nread conn_read conn_closing"},
@@ -91,7 +91,7 @@ std::vector<golden> goldens() {
        "conn_write conn_new_cmd conn_parse_cmd conn_write conn_new_cmd conn_parse_cmd conn_closing "
        "conn_closed"},
       {with_threads, "a line without end",
-       "conn_new_cmd conn_waiting conn_read conn_parse_cmd conn_closing conn_closed"},
+       "conn_new_cmd conn_waiting conn_read conn_parse_cmd conn_write conn_closing conn_closed"},
       {with_threads, "set",
        "conn_new_cmd conn_waiting conn_read conn_parse_cmd conn_nread conn_write conn_new_cmd "
        "conn_waiting conn_read conn_parse_cmd conn_closing conn_closed"},

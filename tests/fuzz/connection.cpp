@@ -254,7 +254,7 @@ void play(const script& s) {
 
   fuzz::contents unknown;
   c.admit();
-  const auto second = make_model(both && !packets_first, s.is_polite() && first->certain() ? stored : unknown);
+  const auto second = make_model(both && !packets_first, s.is_polite() ? stored : unknown);
   fuzz::ask_for_everything(c, *second);
   c.leave(script::ending::polite);
   fuzz::check_memory(c.store(), stored);

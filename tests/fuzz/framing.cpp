@@ -149,9 +149,8 @@ void check_frame(const request_frame& frame, std::string_view line) {
   if (passed_on && frame.kind == request_kind::keyed && frame.key.empty()) fail("a key is missing", line);
 }
 
-// A server sees of a line what has come of it, and hangs up if that seems too long.
 void check_length(std::string_view line) {
-  if (!protocol::may_grow_into_command(line)) fail("the server would hang up in the middle of the line", line);
+  if (protocol::line_too_long(line)) fail("the server would hang up on the line", line);
 }
 
 void converse(server& behind, std::string_view input) {

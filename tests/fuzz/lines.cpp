@@ -13,8 +13,8 @@ namespace fuzz {
 namespace {
 
 constexpr std::size_t no_limit = SIZE_MAX;
-constexpr std::size_t longest_line = 1024;     // that waits for its end, unless it is a get
-constexpr std::size_t longest_get = 1u << 20;  // the same for a get
+constexpr std::size_t longest_line = 1024;
+constexpr std::size_t longest_get = 8u << 20;
 
 constexpr std::string_view bad_format = "CLIENT_ERROR bad command line format";
 constexpr std::string_view bad_exptime = "CLIENT_ERROR invalid exptime argument";
@@ -87,17 +87,19 @@ void lines::receive_value() {
   if (--upload_->missing == 0) finish_upload();
 }
 
-// A line that is long enough for the server to give up on may come whole before it sees that.
 void lines::receive_line() {
-  if (!input_.ends_with('\n')) {
-    if (input_.size() > (is_get(input_) ? longest_get : longest_line)) expect_end_unless_more_comes();
-    return;
+  const bool whole = input_.ends_with('\n');
+  std::string_view line = input_;
+  if (whole) line.remove_suffix(1);
+  if (line.ends_with('\r')) line.remove_suffix(1);
+  if (line.size() > (is_get(line) ? longest_get : longest_line)) {
+    say("CLIENT_ERROR line too long");
+    return expect_end();
   }
-  std::string line = std::exchange(input_, {});
-  line.pop_back();
-  if (line.ends_with('\r')) line.pop_back();
-  more_has_come();
-  run_line(line);
+  if (!whole) return;
+  const std::string complete(line);
+  input_.clear();
+  run_line(complete);
 }
 
 const std::map<std::string, lines::command, std::less<>>& lines::commands() {

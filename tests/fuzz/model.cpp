@@ -25,11 +25,6 @@ void model::expect_end() {
   will_end_ = true;
 }
 
-void model::expect_end_unless_more_comes() {
-  if (!must_end_) parts_.push_back({part::kind::may_end});
-  must_end_ = might_have_ended_ = true;
-}
-
 // ---- the server's side ----
 
 void model::heard(std::string_view bytes) {
@@ -47,7 +42,6 @@ bool model::match() {
   switch (next.what) {
     case part::kind::text: return match_text(next.text);
     case part::kind::list: return match_list(next.text);
-    case part::kind::may_end: parts_.pop_front(); return true;
     case part::kind::end: fail("that it hangs up");
   }
   std::abort();
@@ -73,8 +67,7 @@ bool model::match_list(std::string_view instead) {
 
 void model::heard_end() {
   if (ended_) return;
-  const bool expected =
-      !parts_.empty() && (parts_.front().what == part::kind::may_end || parts_.front().what == part::kind::end);
+  const bool expected = !parts_.empty() && parts_.front().what == part::kind::end;
   if (!expected || !replies_.empty()) fail(parts_.empty() ? "that it stays" : "more, and not that it hangs up");
   ended_ = will_end_ = true;
 }
@@ -86,10 +79,8 @@ void model::check_at_rest() const {
       case part::kind::text: fail(contract::printable_around(p.text, 0));
       case part::kind::list: fail("statistics");
       case part::kind::end: fail("that it hangs up");
-      case part::kind::may_end: break;
     }
   }
-  if (must_end_) fail("that it gives up on a line without end");
 }
 
 void model::fail(std::string_view what) const {

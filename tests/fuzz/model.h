@@ -28,8 +28,6 @@ class model {
 
   // Nothing that either side does will be looked at any more: the server has hung up, or has said that it will.
   [[nodiscard]] bool over() const noexcept { return ended_ || will_end_; }
-  // False: the server may have hung up before it did all that the client asked for.
-  [[nodiscard]] bool certain() const noexcept { return !might_have_ended_; }
   // To be asked at rest, when all that was sent has been read. Ends the process unless all replies are there, and the
   // server has hung up if and only if it must.
   void check_at_rest() const;
@@ -57,16 +55,13 @@ class model {
   void expect(std::string text) { parts_.push_back({part::kind::text, std::move(text)}); }
   void expect_list(std::string instead = "") { parts_.push_back({part::kind::list, std::move(instead)}); }
   void expect_end();
-  // It may hang up here, and if nothing more comes, it must.
-  void expect_end_unless_more_comes();
-  void more_has_come() noexcept { must_end_ = false; }
 
   contents& stored_;
   std::string input_;  // of the client, and not used yet
 
  private:
   struct part {
-    enum class kind { text, list, may_end, end };
+    enum class kind { text, list, end };
     kind what;
     std::string text{};
   };
@@ -78,8 +73,6 @@ class model {
 
   std::deque<part> parts_;
   std::string replies_;  // heard and not matched yet
-  bool must_end_ = false;
-  bool might_have_ended_ = false;
   bool will_end_ = false;
   bool ended_ = false;
 

@@ -38,10 +38,7 @@ class text_session : public fuzz::session {
 
   bool read_command() {
     const auto end = protocol::find_line(input_);
-    if (!end) {
-      hung_up_ = !protocol::may_grow_into_command(input_);
-      return false;
-    }
+    if (!end) return false;
     protocol::process_command(env_, std::string_view(input_).substr(0, end->line), out_, items_);
     input_.erase(0, end->consumed);
     act();
@@ -66,7 +63,10 @@ class text_session : public fuzz::session {
         swallow_ = out_.swallow_bytes;
         break;
       case nothing: break;
-      case hang_up: hung_up_ = true; break;
+      case hang_up:
+        if (!out_.line.empty()) say(out_.line);
+        hung_up_ = true;
+        break;
     }
   }
 

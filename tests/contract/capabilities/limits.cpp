@@ -1,7 +1,9 @@
 // limits: -I, -m and -M hold, and what the server gives up for them is the oldest.
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <string>
+#include <string_view>
 
 #include "tests/contract/harness/client.h"
 #include "tests/contract/harness/server_process.h"
@@ -34,6 +36,23 @@ std::size_t fill(const server_process& server, std::size_t most, std::size_t len
   return most;
 }
 
+// A get of a key that is there, after many that are not; `size` bytes without the line end.
+std::string get_line(std::size_t size) {
+  const std::string miss = std::string(249, 'm') + ' ';
+  std::string line = "get ";
+  while (line.size() + miss.size() < size) line += miss;
+  line += std::string(size - line.size() - 2, 'm') + " a";
+  return line;
+}
+
+// Sent at once, or in pieces that the server reads one by one.
+void send_in_pieces(client& c, std::string_view bytes, std::size_t piece) {
+  for (; !bytes.empty(); bytes.remove_prefix(std::min(piece, bytes.size()))) {
+    c.send(bytes.substr(0, piece));
+    if (piece < bytes.size()) c.wait_until_consumed();
+  }
+}
+
 }  // namespace
 
 TEST_SUITE("limits") {
@@ -51,6 +70,38 @@ TEST_SUITE("limits") {
     client c{server};
     CHECK(c.ask(set_command("a", 1'048'000)) == "STORED\r\n");
     CHECK(c.ask(set_command("b", mebibyte)) == "SERVER_ERROR object too large for cache\r\n");
+  }
+
+  TEST_CASE("a get line of up to 8 MiB is served however it is cut, a longer one refused") {
+    const server_process server;
+    client c{server};
+    REQUIRE(c.ask("set a 0 0 1\r\nx") == "STORED\r\n");
+    for (const std::size_t size : {mebibyte - 1, mebibyte, mebibyte + 1, 2 * mebibyte, 8 * mebibyte - 1, 8 * mebibyte,
+                                   8 * mebibyte + 1, 9 * mebibyte}) {
+      for (const std::size_t piece : {size + 2, std::size_t{64 * 1024}}) {
+        CAPTURE(size);
+        CAPTURE(piece);
+        client asking{server};
+        send_in_pieces(asking, get_line(size) + "\r\n", piece);
+        if (size <= 8 * mebibyte) {
+          CHECK(asking.receive_until("END\r\n") == "VALUE a 0 1\r\nx\r\nEND\r\n");
+          CHECK(asking.ask("version").starts_with("VERSION "));
+        } else {
+          CHECK(asking.receive_rest() == "CLIENT_ERROR line too long\r\n");
+        }
+      }
+    }
+    CHECK(c.ask("version").starts_with("VERSION "));
+  }
+
+  TEST_CASE("the memory for a long line is given back after it") {
+    const server_process server;
+    client asking{server};
+    REQUIRE(asking.ask("version").starts_with("VERSION "));
+    const std::size_t before = server.rss_bytes();
+    asking.send(get_line(8 * mebibyte) + "\r\n");
+    CHECK(asking.receive_until("END\r\n") == "END\r\n");
+    CHECK(server.rss_bytes() < before + (under_test().sanitized ? 64 : 4) * mebibyte);
   }
 
   TEST_CASE("beyond -m, the oldest go and the newest stay") {

@@ -7,6 +7,7 @@
 #include "tests/contract/harness/client.h"
 #include "tests/contract/harness/conversation.h"
 #include "tests/contract/harness/server_process.h"
+#include "tests/contract/harness/target.h"
 
 namespace contract {
 namespace {
@@ -36,10 +37,23 @@ std::vector<conversation> lines() {
       {"a NUL byte within a line", {{std::string("non\0sense\r\n", 11), "ERROR\r\n"}}},
       {"a tab is no blank", {{"version\tfoo\r\n", "ERROR\r\n"}}},
       {"1,000 bytes are still a line", {{std::string(1'000, 'x') + "\r\n", "ERROR\r\n"}}},
-      {"2,050 bytes without a line end", {{std::string(2'050, 'x'), ""}}, closed},
       {"500 commands in a row", {{repeat("version\r\n", 500), repeat("VERSION $*\r\n", 500)}}},
       {"500 commands and errors in a row",
        {{repeat("version\r\nfoo\r\n", 250), repeat("VERSION $*\r\nERROR\r\n", 250)}}},
+  };
+}
+
+std::vector<conversation> long_lines() {
+  if (under_test().can("proxy")) return {{"2,050 bytes without a line end", {{std::string(2'050, 'x'), ""}}, closed}};
+  const std::string too_long = "CLIENT_ERROR line too long\r\n";
+  return {
+      {"1,024 bytes are still a line", {{std::string(1'024, 'x') + "\r\n", "ERROR\r\n"}}},
+      {"1,025 bytes are none", {{std::string(1'025, 'x') + "\r\n", too_long}}, closed},
+      {"1,025 bytes that end in a lone line feed are none", {{std::string(1'025, 'x') + "\n", too_long}}, closed},
+      {"2,050 bytes without a line end", {{std::string(2'050, 'x'), too_long}}, closed},
+      {"what came before is answered",
+       {{"version\r\n" + std::string(2'050, 'x') + "\r\nversion\r\n", "VERSION $*\r\n" + too_long}},
+       closed},
   };
 }
 
@@ -49,6 +63,7 @@ TEST_SUITE("line") {
   TEST_CASE("lines") {
     const server_process server;
     play(server, lines());
+    play(server, long_lines());
   }
 
   TEST_CASE("a client that will say no more is still answered") {

@@ -217,8 +217,17 @@ TEST_SUITE("udp") {
     udp_client c{server};
     c.send(1, "vers");
     CHECK(c.ask(2, "ion\r\n") == "ERROR\r\n");
-    c.send(3, std::string(60'000, 'x'));
+    c.send(3, "get " + std::string(60'000, 'x'));
     CHECK(c.ask(4, "version\r\n").starts_with("VERSION "));
+  }
+
+  TEST_CASE("a line that is too long is refused, and the socket serves on") {
+    const server_process server{{"-U", "-1", "-t", "1"}};
+    udp_client c{server};
+    for (const char* const end : {"", "\r\n", "\r\nversion\r\n"}) {
+      CHECK(c.ask(4, std::string(60'000, 'x') + end) == "CLIENT_ERROR line too long\r\n");
+      CHECK(c.ask(5, "version\r\n").starts_with("VERSION "));
+    }
   }
 
   TEST_CASE("half a value is refused, and nothing is stored") {

@@ -103,11 +103,12 @@ TEST_SUITE("line") {
 
   TEST_CASE("hostile: lines without end") {
     const server_process server;
+    const std::string last_words = under_test().can("proxy") ? "" : "CLIENT_ERROR line too long\r\n";
     for (const std::string_view begin : {"", "version ", "set ", "get", "gets", "  "}) {
       CAPTURE(begin);
       client c{server};
       c.send(std::string{begin} + std::string(100'000, 'x'));
-      REQUIRE(c.receive_rest() == "");
+      REQUIRE(c.receive_rest() == last_words);
     }
     CHECK(client{server}.ask("version").starts_with("VERSION "));
   }
