@@ -6,6 +6,7 @@
     tests/run unit                one part; parts and chapters can be combined
     tests/run 03 04 contract      the contract tests of two chapters
     tests/run --long              with the soaks, and random tests that last
+    tests/run fresh               instead: both commands of README on bare machines in a folder (debootstrap, as root)
 
 parts, in their order
     unit       each file of common/ by itself

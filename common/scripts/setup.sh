@@ -2,11 +2,12 @@
 # Finds what the machine lacks, installs it, and builds. Sourced by chapters/run and tests/run, which set `top`, the root of
 # the checkout. Says nothing where there is nothing to do.
 
-# What a build needs, and what the tests need besides: Debian's names.
+# Debian's names: what a server or a demo needs, what the tests need besides, and what some of the tests can do without.
 build_packages=(
-  g++ meson ninja-build pkg-config python3 universal-ctags git
-  libevent-dev libxxhash-dev doctest-dev libyaml-cpp-dev libmd-dev zlib1g-dev
+  g++ meson ninja-build pkg-config python3
+  libevent-dev libxxhash-dev libyaml-cpp-dev libmd-dev zlib1g-dev
 )
+test_packages=(doctest-dev universal-ctags git)
 client_packages=(
   memcached nutcracker libmemcached-tools
   python3-pymemcache python3-pylibmc python3-memcache
@@ -82,8 +83,7 @@ apt_install() {
   had_services=$(missing_packages memcached nutcracker)
   # shellcheck disable=SC2086 # empty for root
   apt() { $as_root env DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1 apt-get -q -y "$@" >>"$log" 2>&1 </dev/null; }
-  if ! apt install --no-install-recommends "$@"; then
-    apt update || true
+  if ! apt install --no-install-recommends "$@" && ! { apt update && apt install --no-install-recommends "$@"; }; then
     # One by one, so that one which cannot be had takes no other with it.
     for package in "$@"; do apt install --no-install-recommends "$package" || failed=1; done
   fi
@@ -120,10 +120,10 @@ require_packages() {
   [[ ${#missing[@]} != 0 ]] || return 0
   say "Cannot $reason before these are installed, and cannot install them from here:"
   say "  Debian, Ubuntu:  sudo apt-get install ${missing[*]}"
-  say "Elsewhere a build needs these:"
-  say "  Fedora:          sudo dnf install gcc-c++ meson ninja-build pkgconf ctags libevent-devel xxhash-devel doctest-devel \\"
-  say "                     yaml-cpp-devel libmd-devel zlib-devel"
-  say "  Arch:            sudo pacman -S gcc meson pkgconf ctags libevent xxhash doctest yaml-cpp libmd zlib"
+  say "Elsewhere all that builds and tests needs this:"
+  say "  Fedora:          sudo dnf install gcc-c++ meson ninja-build pkgconf python3 libevent-devel xxhash-devel yaml-cpp-devel \\"
+  say "                     libmd-devel zlib-devel doctest-devel ctags git"
+  say "  Arch:            sudo pacman -S gcc meson pkgconf python libevent xxhash yaml-cpp libmd zlib doctest ctags git"
   exit 69
 }
 
