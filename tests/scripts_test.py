@@ -19,6 +19,7 @@ sys.path[:0] = [str(TOP / "tests"), str(TOP / "common" / "scripts")]
 
 import chapters  # noqa: E402
 import demo_states  # noqa: E402
+import serve  # noqa: E402
 import runner  # noqa: E402
 from server import HOST, Process, Server, ServerFailed, held_port  # noqa: E402
 
@@ -131,6 +132,56 @@ class ChaptersRun(unittest.TestCase):
             self.assertEqual((status, said.count("\n")), (64, 1), (words, said))
 
 
+class Serve(unittest.TestCase):
+    """Which flags a reader's program gets, and what he is told."""
+
+    FLAGS = {"p": ("port", True), "l": ("listen", True), "s": ("unix-socket", True), "v": ("verbose", False), "h": ("help", False)}
+    POOLS = {"c": ("conf-file", True), "a": ("stats-addr", True), "t": ("test-conf", False)}
+    ALONE = ["-l", "127.0.0.1,::1"]
+
+    def test_a_server_is_for_this_machine_alone_unless_a_flag_says_where(self):
+        for words, added, said in (
+            ([], self.ALONE, "port 11211, for this machine alone"),
+            (["-vp", "1234", "-p4321"], self.ALONE, "port 4321, for this machine alone"),
+            (["--port=1234"], self.ALONE, "port 1234, for this machine alone"),
+            (["-p", "-1"], self.ALONE, "the kernel's choice"),
+            (["-vl", "0.0.0.0"], [], "port 11211, at 0.0.0.0"),
+            (["--list", "0.0.0.0"], [], "at 0.0.0.0"),  # getopt_long takes a beginning, too
+            (["-s", "/tmp/-l"], [], "unix socket /tmp/-l"),
+            (["-p", "1", "--help"], [], None),
+        ):
+            with self.subTest(words):
+                got, says = serve.server(words, self.FLAGS)
+                self.assertEqual(got, added)
+                self.assertEqual(bool(says), said is not None)
+                self.assertIn(said or "", "".join(says))
+
+    def test_a_pool_that_others_reach_is_named(self):
+        with tempfile.NamedTemporaryFile("w", suffix=".yml") as conf:
+            conf.write(
+                "all:  # of us\n  listen: 0.0.0.0:1\n  servers:\n   - 10.0.0.1:1:1\n"
+                "mine:\n  listen: 127.0.0.1:2\n'six':\n  listen: '::1:3'\nfile:\n  listen: /tmp/x 0700\n"
+                "\"star\":\n  hash: md5\n  listen: \"*:4\"\nname:\n  listen: localhost:5\n"
+            )
+            conf.flush()
+            self.assertEqual(
+                serve.open_pools(conf.name),
+                [f"Not on this machine alone: pool {pool}, as {conf.name} says." for pool in ("all listens on 0.0.0.0:1", "star listens on *:4")],
+            )
+            added, says = serve.pools(["-c", conf.name], self.POOLS)
+            self.assertEqual((added, len(says)), (["-a", "127.0.0.1"], 3))
+            self.assertEqual(serve.pools(["-c", conf.name, "-a", "::"], self.POOLS)[0], [])
+            self.assertEqual(serve.pools(["-tc", conf.name], self.POOLS), ([], []))
+        self.assertEqual(len(serve.pools([], self.POOLS)[1]), 1)  # no conf: the proxy says so
+
+    def test_the_programs_help_is_read(self):
+        """And the proxy with a conf is found by what it can, not by its name."""
+        for program, letters in (("01-event-loop", "plbcvdPukrhV"), ("14-nc-proxy", "ctsaiDmvodphV")):
+            flags = serve.flags_of(str(Demo.BUILT / program))
+            self.assertEqual(sorted(flags), sorted(letters))
+            self.assertEqual(flags["p"], ("port" if program.startswith("01") else "pid-file", True))
+
+
 class ServerTest(unittest.TestCase):
     SERVES = 'echo "TCP INET: 1" >"$MEMCACHED_PORT_FILENAME"; kill -STOP $$'
 
@@ -189,6 +240,25 @@ class Demo(unittest.TestCase):
         titles = [step.title for step in demo_states.script(frozenset({"line", "store", "multiget", "swallow"}))]
         self.assertIn("A value that is too large", titles)
 
+    def test_what_next_is_what_the_chapter_can(self):
+        for chapter in chapters.read_table():
+            if "proxy" not in chapter.capabilities:
+                commands = " ".join(command for command, _ in demo_states.what_next(chapter))
+                self.assertIn(f"notes/{chapter.name}.md", commands)
+                self.assertEqual("set k" in commands, "store" in chapter.capabilities)
+                self.assertEqual("ladder.py diff" in commands, bool(chapter.parent))
+
+    def test_the_first_is_a_short_story_and_a_crowd(self):
+        self.plays(
+            "",
+            r"01-event-loop",
+            r"client  vers\n",
+            r"12-maxconns",
+            r"clients \d+ are served; the next one is connected, but nobody answers",
+            r"what next",
+            r"notes/01-event-loop.md",
+        )
+
     def test_a_proxy_and_a_server_that_goes(self):
         self.plays(
             "13",
@@ -231,8 +301,9 @@ class Demo(unittest.TestCase):
         )
 
     def plays(self, chapter: str, *essentials: str) -> None:
-        """To its end, on a pipe; it says these things in this order."""
-        with self.start([TOP / "chapters" / "run", "demo", chapter, "--fast"], subprocess.PIPE) as demo:
+        """That demo, or the one without a word: to its end, on a pipe; it says these things in this order."""
+        words = ["demo", chapter] if chapter else []
+        with self.start([TOP / "chapters" / "run", *words, "--fast"], subprocess.PIPE) as demo:
             said, complaints = demo.communicate(timeout=self.SECONDS)
         self.assertEqual((demo.returncode, self.left_by(demo)), (0, []), said + complaints)
         position, names = 0, {}

@@ -3,7 +3,8 @@
 
     chapters.py list          the table, for people
     chapters.py find WORD     the one chapter that WORD means: 03, 3, 03-mwrite, mwrite
-    chapters.py newest        the last one that serves without other servers behind it
+    chapters.py demo WORD     that chapter, and for a proxy one more that serves behind it
+    chapters.py tour          the two of the first demo: a story for the first one, and a crowd for one that minds
 """
 import ast
 import difflib
@@ -67,6 +68,11 @@ def find(word: str, chapters: list[Chapter]) -> Chapter:
     raise NoSuchChapter(f"no chapter '{word}': {hint}")
 
 
+def newest(capability: str, chapters: list[Chapter]) -> Chapter:
+    """The last server that can do this by itself."""
+    return [c for c in chapters if capability in c.capabilities and "proxy" not in c.capabilities][-1]
+
+
 def print_list(chapters: list[Chapter]) -> None:
     width = min(shutil.get_terminal_size().columns, 100)
     column = max(len(c.name) for c in chapters) + 2
@@ -82,14 +88,16 @@ def main(arguments: list[str]) -> int:
     match arguments:
         case ["list"]:
             print_list(chapters)
-        case ["find", word]:
+        case ["find" | "demo" as what, word]:
             try:
-                print(find(word, chapters).name)
+                chapter = find(word, chapters)
+                behind = [newest("store", chapters)] if what == "demo" and "proxy" in chapter.capabilities else []
+                print(*(c.name for c in [chapter, *behind]))
             except NoSuchChapter as problem:
                 print(problem, file=sys.stderr)
                 return 64
-        case ["newest"]:
-            print([c for c in chapters if "proxy" not in c.capabilities][-1].name)
+        case ["tour"]:
+            print(chapters[0].name, newest("maxconns", chapters).name)
         case _:
             print(__doc__.strip(), file=sys.stderr)
             return 64

@@ -8,6 +8,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from chapters import Chapter
 from demo_stage import DEADLINE, Page, Said, reply, wait_until
 from server import HOST, Process, Server, held_port
 
@@ -18,13 +19,15 @@ RETRY, PACED_RETRY = 2000, 4000  # ms that an ejected server stays out: longer t
 INTERVAL = 100  # ms between two sums of the statistics
 INFO = 6  # the log level from which it tells what happens to connections
 
-NEXT = [
-    ("diff -u chapters/{parent} chapters/{name}", ""),
-    ("less notes/{name}.md", "the note to read beside the code"),
-    ("notes/experiments/14-ejection.py", ""),
-    ("notes/experiments/14-stale.py", "worse than dead: a server that says nothing"),
-    ("tests/run {number}", "what real clients and the tests say of it"),
-]
+def what_next(chapter: Chapter) -> list[tuple[str, str]]:
+    """Commands for a reader, each with what it is for."""
+    return [
+        (f"notes/{chapter.name}.md", "the page to read, beside the code"),
+        (f"tests/ladder.py diff {chapter.number}", f"what it changes in {chapter.parent}"),
+        ("notes/experiments/14-ejection.py", "three servers: one is killed under load"),
+        ("notes/experiments/14-stale.py", "worse than dead: a server that says nothing"),
+        (f"tests/run {chapter.number}", "what real clients and the tests say of it"),
+    ]
 
 
 def set_of(key: str, value: str) -> bytes:

@@ -5,16 +5,19 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+from chapters import Chapter
 from demo_stage import DEADLINE, Page, Said, reply, wait_until
 from server import Server, held_port
 
-NEXT = [
-    ("chapters/run 12 -p 11211", "a server, and in a second terminal a proxy:"),
-    ("chapters/run {number} -p 11222 -o server=127.0.0.1:11211 -vv", ""),
-    ("telnet localhost 11222", "set, get; stop the server, and get again"),
-    ("less notes/{name}.md", "the note to read beside the code"),
-    ("tests/run {number}", "what real clients and the tests say of it"),
-]
+def what_next(chapter: Chapter) -> list[tuple[str, str]]:
+    """Commands for a reader, each with what it is for."""
+    return [
+        (f"notes/{chapter.name}.md", "the page to read, beside the code"),
+        ("chapters/run 12", "a server, and in a second terminal a proxy:"),
+        (f"chapters/run {chapter.number} -p 11222 -o server=127.0.0.1:11211 -vv", ""),
+        (r"common/scripts/talk.py 11222 'set k 0 0 5\r\nhello\r\n' 'get k\r\n'", "stop the server, and get again"),
+        (f"tests/run {chapter.number}", "what real clients and the tests say of it"),
+    ]
 
 
 class Speaker(Server):

@@ -8,6 +8,7 @@ import subprocess
 import time
 from dataclasses import dataclass
 
+from chapters import Chapter
 from demo_stage import DEADLINE, INDENT, Page, Said, reply
 from server import Server, ServerFailed
 
@@ -16,13 +17,19 @@ QUIET = 0.08
 # Of a server that is no chapter.
 ALL = frozenset({"line", "store", "multiget", "bulk", "swallow", "threads"})
 
-NEXT = [
-    ("chapters/run {number} -p 11222 -vvv", "serve, and talk to it from a second terminal:"),
-    ("telnet localhost 11222", "set, get, stats, quit"),
-    ("diff -u chapters/{parent} chapters/{name}", ""),
-    ("less notes/{name}.md", "the note to read beside the code"),
-    ("tests/run {number}", "what real clients and the tests say of it"),
-]
+
+
+def what_next(chapter: Chapter) -> list[tuple[str, str]]:
+    """Commands for a reader, each with what it is for."""
+    words = r"'set k 0 0 5\r\n' 'hel' 'lo\r\n' 'get k\r\n'" if "store" in chapter.capabilities else r"'ver' 'sion\r\n' 'quit\r\n'"
+    difference = [(f"tests/ladder.py diff {chapter.number}", f"what it changes in {chapter.parent}")] if chapter.parent else []
+    return [
+        (f"notes/{chapter.name}.md", "the page to read, beside the code"),
+        *difference,
+        (f"chapters/run {chapter.number} -p 11222 -vvv", "serve, and talk to it from a second terminal:"),
+        (f"common/scripts/talk.py 11222 {words}", ""),
+        (f"tests/run {chapter.number}", "what real clients and the tests say of it"),
+    ]
 
 
 @dataclass(frozen=True)
@@ -171,7 +178,6 @@ def statistics(client: socket.socket, *names: str) -> str:
 
 def crowd(page: Page, server: Server) -> None:
     """A burst of clients, until the descriptors run out; and what becomes of the one who has to wait."""
-    page.heading("a crowd")
     page.paragraph(
         "Four workers, and no more than 60 descriptors. Clients come as fast as they can; each asks for the version, and "
         "stays."
@@ -219,7 +225,8 @@ def show(page: Page, program: str, flags: list[str], can: frozenset[str]) -> Non
     page.pause(1.5)
     with Server(program, "-vvv", *flags, stderr=subprocess.PIPE) as server:
         talk(page, server, can)
-    if "maxconns" in can:
-        page.pause(1.0)
-        with Server(program, "-t", "4", "-c", "60", *flags) as server:
-            crowd(page, server)
+
+
+def show_crowd(page: Page, program: str, flags: list[str]) -> None:
+    with Server(program, "-t", "4", "-c", "60", *flags) as server:
+        crowd(page, server)
