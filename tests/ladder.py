@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Keeps the chapters' copies in step.
 
-Every chapter is a whole copy of the one it grew from, so that `diff -u` of two neighbours is the lesson. This tool
-makes the copying safe. It knows code by symbol (function, type, constant), not by line: universal-ctags says what a
+Every chapter is a whole copy of the one it grew from, so that the difference of two neighbours is the lesson. This
+tool makes the copying safe. It knows code by symbol (function, type, constant), not by line: universal-ctags says what a
 file declares, and a symbol's text goes from the comment directly above it to its last brace or semicolon.
 
 What a chapter changes is said once, in its note, as a list under "## What changes":
@@ -23,6 +23,7 @@ import itertools
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -43,10 +44,10 @@ class Unusable(Exception):
     """What this tool cannot work with, such as a table that it cannot parse: one line on stderr, and status 2."""
 
 
-def run(*command, ok=(0,)):
+def run(*command, ok=(0,), where=ROOT):
     """Returns (status, standard output) of a program run at the top of the tree; a status not in `ok` is Unusable."""
     try:
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+        done = subprocess.run(command, cwd=where, capture_output=True, text=True)
     except FileNotFoundError:
         raise Unusable(f"{command[0]} is not installed") from None
     if done.returncode not in ok:
@@ -81,13 +82,13 @@ class Chapter(NamedTuple):
             self.path(file).write_text(text)
 
     def files(self):
-        """Returns the names of its C++ files in the order of reading: headers first, then as the table lists them."""
+        """Returns the names of its C++ files in the order of reading: as the table lists them, each after its header."""
         stems = [Path(source).stem for source in self.sources]
 
         def rank(file):
             """Returns what a file is sorted by."""
             stem = Path(file).stem
-            return not file.endswith(".h"), stems.index(stem) if stem in stems else len(stems), file
+            return stems.index(stem) if stem in stems else len(stems), not file.endswith(".h"), file
 
         return sorted((path.name for path in self.path("").glob("*.*") if path.suffix in (".h", ".cpp")), key=rank)
 
@@ -408,16 +409,50 @@ def check(args):
 # ---- diff, list: reading ---------------------------------------------------------------------------------------------
 
 
-def diff_files(parent, chapter, *options):
-    """Returns {file: what `git diff` with these options says of it} for the files that differ, in order of reading."""
+def diff_files(parent, chapter, *options, part=lambda text: text):
+    """Returns {file: what `git diff` with these options says of that part of it}, for what differs, in order of reading."""
     found = {}
     flags = ("--no-index", "--no-ext-diff", "--no-prefix", "--patience", *options)
-    for file in dict.fromkeys(chapter.files() + parent.files()):
-        if parent.text(file) != chapter.text(file):
-            paths = (which.path(file).relative_to(ROOT) for which in (parent, chapter))
-            sides = (str(path) if (ROOT / path).is_file() else "/dev/null" for path in paths)
-            found[file] = run("git", "diff", *flags, "--", *sides, ok=(0, 1))[1]
+    with tempfile.TemporaryDirectory() as room:
+        for file in dict.fromkeys(chapter.files() + parent.files()):
+            sides = []
+            for which in (parent, chapter):
+                text = which.text(file)
+                side = Path("chapters", which.name, file)
+                sides.append("/dev/null" if text is None else str(side))
+                if text is not None:
+                    Path(room, side).parent.mkdir(parents=True, exist_ok=True)
+                    Path(room, side).write_text(part(text))
+            if says := run("git", "diff", *flags, "--", *sides, ok=(0, 1), where=room)[1]:
+                found[file] = says
     return found
+
+
+def head_lines(text):
+    """Returns how many lines open a file before its code: what it is, and its #includes."""
+    lines = text.split("\n")
+    return max((number for number, line in enumerate(lines, 1) if re.match(r"#(include|pragma)\b", line)), default=0)
+
+
+def head(text):
+    """Returns what a file says before its code."""
+    return "".join(text.splitlines(keepends=True)[: head_lines(text)])
+
+
+def body(text):
+    """Returns the rest."""
+    return "".join(text.splitlines(keepends=True)[head_lines(text) :])
+
+
+def with_numbers(says, *heads):
+    """Returns a diff of two bodies as one of files that open with so many lines, and without git's own first lines."""
+    says = re.sub(r"^(\033\[\d*m)*(diff --git|index|new file mode|deleted file mode) .*\n", "", says, flags=re.M)
+
+    def moved(found):
+        """Returns both numbers of one hunk."""
+        return f"{found[1]}@@ -{int(found[2]) + heads[0]}{found[3]} +{int(found[4]) + heads[1]}{found[5]} @@"
+
+    return re.sub(r"^((?:\033\[\d*m)*)@@ -(\d+)(\S*) \+(\d+)(\S*) @@", moved, says, flags=re.M)
 
 
 @functools.cache
@@ -446,8 +481,14 @@ def diff(args):
     if not args.against and not chapter.parent:
         raise Unusable(f"{chapter.name} is a first chapter: say --against which other")
     other = chapter_named(args.against or chapter.parent)
-    parts = diff_files(other, chapter, f"--color={'always' if args.color else 'never'}").values()
-    text = "\n".join([summary(other, chapter) + "\n", *parts])
+    color = f"--color={'always' if args.color else 'never'}"
+    code = [
+        with_numbers(says, *(head_lines(which.text(file) or "") for which in (other, chapter)))
+        for file, says in diff_files(other, chapter, color, part=body).items()
+    ]
+    heads = [with_numbers(says, 0, 0) for says in diff_files(other, chapter, color, part=head).values()]
+    says = "What the files say of themselves, and what they include:\n" if heads else ""
+    text = "\n".join(filter(None, [summary(other, chapter) + "\n", *code, says, *heads]))
     pager = os.environ.get("PAGER") or "less -FRX"
     if not sys.stdout.isatty() or subprocess.run(pager, shell=True, input=text, text=True).returncode == 127:
         print(text, end="")
@@ -655,6 +696,9 @@ examples:
   tests/ladder.py carry 03 --base HEAD~1   the edit is committed already
 """,
     "diff": """
+The code comes first, in the order in which to read it, the machine before what surrounds it; then what the files say of
+themselves, and their #includes.
+
 examples:
   tests/ladder.py diff 06
   tests/ladder.py diff 12 --against 06
@@ -716,10 +760,20 @@ def parse(argv):
     return top.parse_args(argv)
 
 
+def bring_tools():
+    """Installs what this tool runs, as the two run scripts do. Returns nothing."""
+    setup = ROOT / "common" / "scripts" / "setup.sh"
+    if setup.is_file() and not all(map(shutil.which, ("git", "ctags"))):
+        words = ("compare chapters", "git", "universal-ctags")
+        if subprocess.run(("bash", "-c", '. "$0"; require_packages "$@"', setup, *words)).returncode != 0:
+            raise Unusable("cannot compare chapters without them")
+
+
 def main(argv=None):
     """Returns the exit status of the command line `argv`."""
     args = parse(argv)
     try:
+        bring_tools()
         return args.function(args)
     except Unusable as error:
         print(f"ladder.py: {error}", file=sys.stderr)
@@ -727,6 +781,8 @@ def main(argv=None):
     except BrokenPipeError:  # `| head` has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except KeyboardInterrupt:
+        return 130
 
 
 if __name__ == "__main__":

@@ -530,13 +530,25 @@ class Diff(Tree):
         self.edit("chapters/02-two/machine.h", "// Owns: nothing.", "// Owns: little.")
         self.edit("chapters/02-two/main.cpp", "return 0", "return 1")
         lines = self.succeeds("diff", "02").splitlines()
+        files = [line.split("/")[-1] for line in lines if line.startswith("+++ ")]
+        self.assertEqual(files, ["main.cpp", "machine.h", "machine.cpp"])  # each after its header, as the table says
+
         self.assertEqual(
             lines[0],
             "02-two against 01-one: 3 files, 5 lines added or changed, 3 removed; 3 symbols changed, 1 new, 0 gone",
         )
-        files = [line.split("/")[-1] for line in lines if line.startswith("+++ ")]
-        self.assertEqual(files, ["machine.h", "main.cpp", "machine.cpp"])
         self.assertIn("+++ chapters/02-two/machine.h", lines)
+
+    def test_what_opens_a_file_comes_last(self):
+        self.edit("chapters/02-two/main.cpp", '#include "machine.h"', '#include <cstdio>\n#include "machine.h"')
+        self.edit("chapters/02-two/main.cpp", "return 0", "return 1")
+        said = self.succeeds("diff", "02")
+        code, _, heads = said.partition("\nWhat the files say of themselves, and what they include:\n")
+        self.assertIn("+  return 1;\n", code)
+        self.assertNotIn("#include", code)
+        self.assertRegex(code, r"\+\+\+ chapters/02-two/main.cpp\n@@ -3,4 \+4,4 @@\n")  # lines of the files, not of their parts
+        self.assertIn("+#include <cstdio>\n", heads)
+        self.assertNotIn("return", heads)
 
     def test_colour_only_when_asked_for(self):
         self.assertNotIn("\033", self.succeeds("diff", "02"))
