@@ -385,7 +385,7 @@ TEST_CASE("where a server is") {
 
 // A socket that is closed with input unread sends a reset, and one that has read it all an end.
 TEST_CASE("drop_input: the peer hears an end, and no reset") {
-  const auto listener = net::listen_tcp("127.0.0.1", 0, 8);
+  const auto listener = net::listen_tcp({"127.0.0.1"}, 0, 8);
   connection both = connect_to(listener[0].get());
   const std::string unread(100'000, 'x');
   REQUIRE(send(both.client.get(), unread.data(), unread.size(), 0) == static_cast<ssize_t>(unread.size()));
