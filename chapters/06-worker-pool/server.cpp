@@ -63,7 +63,7 @@ void sum_commands(const server& srv, protocol::command_stats& sum) {
 
 bool process_stats(server& srv, std::string_view group, const storage::add_stat& add) {
   if (group == "settings") {
-    add_settings_stats(add, srv.settings, srv.trace.verbosity());
+    add_settings_stats(add, srv.settings, srv.trace.verbosity(), srv.prefixes->on());
   } else if (group == "reset") {
     srv.stats.reset();
     for (const auto& thread : srv.threads) thread->commands.reset();

@@ -101,7 +101,7 @@ void start_listening(server& srv, std::vector<listening_socket> sockets) {
 
 bool process_stats(server& srv, std::string_view group, const storage::add_stat& add) {
   if (group == "settings") {
-    add_settings_stats(add, srv.settings, srv.trace.verbosity());
+    add_settings_stats(add, srv.settings, srv.trace.verbosity(), srv.prefixes->on());
   } else if (group == "reset") {
     srv.stats.reset();
     threadlocal_stats_reset(srv);

@@ -129,7 +129,7 @@ void add_conns_stats(server& srv, const storage::add_stat& add) {
 
 bool process_stats(server& srv, std::string_view group, const storage::add_stat& add) {
   if (group == "settings") {
-    add_settings_stats(add, srv.settings, srv.trace.verbosity());
+    add_settings_stats(add, srv.settings, srv.trace.verbosity(), srv.prefixes->on());
   } else if (group == "conns") {
     add_conns_stats(srv, add);
   } else if (group == "reset") {

@@ -4,6 +4,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <string>
 
@@ -68,7 +69,8 @@ void add_process_stats(const storage::add_stat& add, const process_clock& clock,
 }
 
 void add_connection_stats(const storage::add_stat& add, const stats& st, const settings& s) {
-  add("curr_connections", text(st.curr_conns));
+  // The listeners are connections, too, and memcached takes one off.
+  add("curr_connections", text(std::max<std::uint64_t>(st.curr_conns.value(), 1) - 1));
   add("total_connections", text(st.total_conns));
   if (s.maxconns_fast) add("rejected_connections", text(st.rejected_conns));
   add("connection_structures", text(st.conn_structs));
@@ -86,7 +88,7 @@ void add_traffic_stats(const storage::add_stat& add, const stats& st, const sett
   add("conn_yields", text(st.conn_yields));
 }
 
-void add_settings_stats(const storage::add_stat& add, const settings& s, unsigned verbosity) {
+void add_settings_stats(const storage::add_stat& add, const settings& s, unsigned verbosity, bool detail) {
   add("maxbytes", text(s.maxbytes));
   add("maxconns", std::to_string(s.maxconns));
   add("tcpport", std::to_string(s.port));
@@ -102,7 +104,7 @@ void add_settings_stats(const storage::add_stat& add, const settings& s, unsigne
   add("num_threads", std::to_string(s.num_threads));
   add("num_threads_per_udp", std::to_string(s.num_threads));
   add("stat_key_prefix", ":");
-  add("detail_enabled", "no");
+  add("detail_enabled", yes_no(detail));
   add("reqs_per_event", std::to_string(s.reqs_per_event));
   add("cas_enabled", yes_no(s.use_cas));
   add("tcp_backlog", std::to_string(s.backlog));

@@ -52,6 +52,6 @@ void add_connection_stats(const storage::add_stat& add, const stats& st, const s
 // bytes_read … conn_yields.
 void add_traffic_stats(const storage::add_stat& add, const stats& st, const settings& s);
 
-// "stats settings". What this server lacks reads no, 0 or NULL. `verbosity` is the level now, which a command may have
-// changed.
-void add_settings_stats(const storage::add_stat& add, const settings& s, unsigned verbosity);
+// "stats settings". What this server lacks reads no, 0 or NULL. `verbosity` and `detail` ("stats detail on") are as
+// they are now: commands may have changed them.
+void add_settings_stats(const storage::add_stat& add, const settings& s, unsigned verbosity, bool detail);

@@ -124,8 +124,8 @@ void store::add_slabs_stats(const add_stat& add, const std::function<void(unsign
     add_number(add, prefix + "total_pages", s.pages);
     add_number(add, prefix + "total_chunks", s.pages * s.chunks_per_page);
     add_number(add, prefix + "used_chunks", s.used_chunks);
-    add_number(add, prefix + "free_chunks", s.free_chunks);
-    add_number(add, prefix + "free_chunks_end", s.free_chunks_end);
+    add_number(add, prefix + "free_chunks", s.free_chunks + s.free_chunks_end);
+    add_number(add, prefix + "free_chunks_end", 0);  // has meant nothing since memcached cuts a page at once
     add_number(add, prefix + "mem_requested", s.mem_requested);
     per_class(slab_class);
   }

@@ -18,7 +18,7 @@ def main() -> None:
         Client(args.port).until(b"\r\n")
     crowd.pop().close()
     watcher = crowd[0]
-    while int(watcher.stats()["curr_connections"]) > len(crowd) + listeners(watcher):
+    while int(watcher.stats()["curr_connections"]) >= len(crowd) + listeners(watcher):
         pass
     crowd.append(Client(args.port))
     print("one leaves, and the next one reads:", crowd[-1].ask(b"version\r\n"))

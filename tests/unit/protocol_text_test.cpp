@@ -563,13 +563,26 @@ TEST_CASE("keys of 250 bytes are the longest") {
   server s;
   CHECK(s.set(key_of(250), "x") == "STORED\r\n");
   CHECK(s.line("get " + key_of(250)) == "VALUE " + key_of(250) + " 0 1\r\nx\r\nEND\r\n");
-  CHECK(s.line("touch " + key_of(250) + " 0") == "TOUCHED\r\n");
-  CHECK(s.line("delete " + key_of(250)) == "DELETED\r\n");
+  const std::string longest = key_of(250);
+  CHECK(s.line("gets " + longest).starts_with("VALUE " + longest + " 0 1 "));
+  CHECK(s.line("bget " + longest) == "VALUE " + longest + " 0 1\r\nx\r\nEND\r\n");
+  CHECK(s.line("touch " + longest + " 0") == "TOUCHED\r\n");
+  CHECK(s("cas " + longest + " 0 0 1 " + s.cas_of(longest) + "\r\n5\r\n") == "STORED\r\n");
+  CHECK(s.line("incr " + longest + " 2") == "7\r\n");
+  CHECK(s.line("decr " + longest + " 3") == "4\r\n");
+  CHECK(s("append " + longest + " 0 0 1\r\n2\r\n") == "STORED\r\n");
+  CHECK(s("prepend " + longest + " 0 0 1\r\n1\r\n") == "STORED\r\n");
+  CHECK(s.line("incr " + longest + " 0") == "142\r\n");
+  CHECK(s("replace " + longest + " 0 0 1\r\nx\r\n") == "STORED\r\n");
+  CHECK(s.line("delete " + longest) == "DELETED\r\n");
+  CHECK(s("add " + longest + " 0 0 1\r\nx\r\n") == "STORED\r\n");
 
   const auto key = key_of(251);
   for (const auto& line :
-       {"set " + key + " 0 0 1", "add " + key + " 0 0 1", "cas " + key + " 0 0 1 1", "get " + key, "gets " + key,
-        "incr " + key + " 1", "decr " + key + " x", "delete " + key, "delete " + key + " 0", "touch " + key + " x"}) {
+       {"set " + key + " 0 0 1", "add " + key + " 0 0 1", "replace " + key + " 0 0 1", "append " + key + " 0 0 1",
+        "prepend " + key + " 0 0 1", "cas " + key + " 0 0 1 1", "get " + key, "gets " + key, "bget " + key,
+        "incr " + key + " 1", "decr " + key + " 1", "decr " + key + " x", "delete " + key, "delete " + key + " 0",
+        "touch " + key + " 0", "touch " + key + " x"}) {
     CHECK(s.line(line) == bad_format_line);
   }
   CHECK(s.line("set " + key + " 0 0 1 noreply") == "");

@@ -59,7 +59,7 @@ TEST_CASE("the process") {
 
 TEST_CASE("the connections") {
   stats st;
-  st.curr_conns.add(3);
+  st.curr_conns.add(4);
   st.curr_conns.subtract();
   st.total_conns.add(7);
   st.conn_structs.set(5);
@@ -113,7 +113,7 @@ TEST_CASE("the traffic") {
 
 TEST_CASE("stats settings") {
   lines l;
-  add_settings_stats(l.adder(), settings{}, 0);
+  add_settings_stats(l.adder(), settings{}, 0, false);
   CHECK(
       l.names() ==
       "maxbytes maxconns tcpport udpport inter verbosity oldest evictions domain_socket umask growth_factor chunk_size "
@@ -125,6 +125,8 @@ TEST_CASE("stats settings") {
   CHECK(l["domain_socket"] == "NULL");
   CHECK(l["evictions"] == "on");
   CHECK(l["umask"] == "700");
+  CHECK(l["detail_enabled"] == "no");
+  CHECK(l["reqs_per_event"] == "20");
   CHECK(l["growth_factor"] == "1.25");
   CHECK(l["cas_enabled"] == "yes");
   CHECK(l["flush_enabled"] == "yes");
@@ -142,8 +144,9 @@ TEST_CASE("stats settings") {
   s.maxconns_fast = true;
   s.protocol = binding_protocol::binary;
   s.port = -1;
+  s.reqs_per_event = 33;
   lines other;
-  add_settings_stats(other.adder(), s, 2);
+  add_settings_stats(other.adder(), s, 2, true);
   CHECK(other["inter"] == "127.0.0.1,[::1]:2");
   CHECK(other["domain_socket"] == "/tmp/x");
   CHECK(other["evictions"] == "off");
@@ -155,6 +158,8 @@ TEST_CASE("stats settings") {
   CHECK(other["binding_protocol"] == "binary");
   CHECK(other["tcpport"] == "-1");
   CHECK(other["verbosity"] == "2");
+  CHECK(other["detail_enabled"] == "yes");
+  CHECK(other["reqs_per_event"] == "33");
 }
 
 TEST_CASE("stats reset forgets what happened and keeps what is") {

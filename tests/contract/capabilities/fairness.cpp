@@ -5,6 +5,7 @@
 
 #include <sstream>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "tests/contract/harness/client.h"
@@ -15,6 +16,15 @@
 namespace contract {
 
 TEST_SUITE("fairness") {
+  TEST_CASE("stats settings tells how many commands a turn takes") {
+    for (const auto& [flags, turn] :
+         std::vector<std::pair<std::vector<std::string>, long long>>{{{}, 20}, {{"-R", "7"}, 7}}) {
+      const server_process server{flags};
+      client c{server};
+      CHECK(statistics{c, "settings"}.number("reqs_per_event") == turn);
+    }
+  }
+
   // Both clients' bytes are there before the server looks. -vv tells in which order it took the commands.
   TEST_CASE("a client with 5,000 commands does not keep another one waiting") {
     constexpr std::size_t commands = 5'000;

@@ -191,6 +191,7 @@ TEST_SUITE("stats") {
     const server_process server;
     client c{server};
     const statistics before{c};
+    CHECK(before.number("curr_connections") == 1);
     {
       client second{server};
       client third{server};
@@ -199,6 +200,7 @@ TEST_SUITE("stats") {
       const statistics during{c};
       CHECK(during.number("curr_connections") == before.number("curr_connections") + 2);
       CHECK(during.number("total_connections") == before.number("total_connections") + 2);
+      CHECK(during.number("connection_structures") >= before.number("connection_structures") + 2);
       second.send("quit\r\n");
       third.send("quit\r\n");
       REQUIRE(second.receive_rest() == "");
@@ -207,12 +209,31 @@ TEST_SUITE("stats") {
     const statistics after{c};
     CHECK(after.number("curr_connections") == before.number("curr_connections"));
     CHECK(after.number("total_connections") == before.number("total_connections") + 2);
+    // Without reuse, who leaves takes his structure with him.
+    const long long structures = after.number("connection_structures") - before.number("connection_structures");
+    CHECK(structures == (under_test().can("reuse") ? 2 : 0));
+  }
+
+  TEST_CASE("-vv tells what a client asked, and what it is sent") {
+    const server_process server{{"-vv"}};
+    client c{server};
+    CHECK(c.ask("set a 0 0 1\r\nx") == "STORED\r\n");
+    c.send("get b a\r\n");
+    CHECK(c.receive_until("END\r\n") == "VALUE a 0 1\r\nx\r\nEND\r\n");
+    const std::string output = server.output();
+    CHECK(output.find(" set a 0 0 1\n") != std::string::npos);
+    CHECK(output.find(" STORED\n") != std::string::npos);
+    CHECK(output.find(" get b a\n") != std::string::npos);
+    CHECK(output.find(" sending key a\n") != std::string::npos);
+    CHECK(output.find(" sending key b\n") == std::string::npos);
   }
 
   TEST_CASE("reset sets the counters to zero and leaves the values alone") {
     const server_process server;
     client c{server};
     CHECK(c.ask("set a 0 0 1\r\nx") == "STORED\r\n");
+    CHECK(c.ask("set b 0 0 1000\r\n" + std::string(1'000, 'x')) == "STORED\r\n");
+    CHECK(c.ask("delete b") == "DELETED\r\n");
     CHECK(c.ask("get b") == "END\r\n");
     CHECK(c.ask("stats reset") == "RESET\r\n");
     const statistics stats{c};
@@ -220,7 +241,15 @@ TEST_SUITE("stats") {
       CAPTURE(counter);
       CHECK(stats.number(counter) == 0);
     }
+    for (const char* counter : {"total_connections", "delete_hits", "conn_yields", "listen_disabled_num"}) {
+      CAPTURE(counter);
+      CHECK(stats.number(counter) == 0);
+    }
+    CHECK(stats.number("bytes_read") == static_cast<long long>(std::string_view{"stats\r\n"}.size()));
+    CHECK(stats.number("bytes_written") == static_cast<long long>(std::string_view{"RESET\r\n"}.size()));
     CHECK(stats.number("curr_items") == 1);
+    CHECK(stats.number("curr_connections") == 1);
+    CHECK(stats.number("connection_structures") >= 2);
     CHECK(c.ask("get a") == "VALUE a 0 1\r\n");
   }
 
@@ -274,6 +303,9 @@ TEST_SUITE("stats") {
     CHECK(settings.text("inter") == "127.0.0.1");
     CHECK(settings.text("evictions") == "on");
     CHECK(settings.text("growth_factor") == "1.50");
+    CHECK(settings.text("detail_enabled") == "no");
+    CHECK(c.ask("stats detail on") == "OK\r\n");
+    CHECK(statistics{c, "settings"}.text("detail_enabled") == "yes");
   }
 
   TEST_CASE("groups that there are not, and cachedump") {
