@@ -14,9 +14,9 @@ int main(int argc, char** argv) try {
   const settings opts = parse_command_line(argc, argv, {CHAPTER_NAME, CHAPTER_IDEA, CHAPTER_FLAGS, ""});
   auto sockets = server_sockets(opts);  // first: a port below 1024 needs the rights that -u gives up
   readiness ready = prepare_process(opts);
-  const pid_file pid(opts.pid_file);
 
-  server srv(opts);  // after prepare_process: an event base does not survive the fork of -d
+  server srv(opts);                   // after prepare_process: an event base does not survive the fork of -d
+  const pid_file pid(opts.pid_file);  // late: libevent itself ends a process that has no descriptor for it
   start_listening(srv, std::move(sockets));
   ready.announce();  // with -d, the one who waits at the terminal ends here
   event_base_loop(srv.main_base.get(), 0);

@@ -15,10 +15,10 @@ int main(int argc, char** argv) try {
   const settings opts = parse_command_line(argc, argv, {CHAPTER_NAME, CHAPTER_IDEA, CHAPTER_FLAGS, "nagle"});
   auto sockets = server_sockets(opts);  // first: a port below 1024 needs the rights that -u gives up
   readiness ready = prepare_process(opts);
-  const pid_file pid(opts.pid_file);
 
   server srv(opts);  // after prepare_process: an event base does not survive the fork of -d
   memcached_thread_init(srv, opts.num_threads);
+  const pid_file pid(opts.pid_file);  // late: libevent itself ends a process that has no descriptor for it
   start_listening(srv, std::move(sockets));
   ready.announce();  // with -d, the one who waits at the terminal ends here
   release_signals();  // they are events now, and the workers inherited that they wait: only the master hears one

@@ -65,9 +65,16 @@ class process {
   [[nodiscard]] pid_t pid() const noexcept { return pid_; }
   void signal(int number) const { ::kill(pid_, number); }
 
-  [[nodiscard]] std::string wait_for_end() {
+  // Of itself, or by the signal `number` that was sent before.
+  [[nodiscard]] std::string wait_for_end(int number = 0) {
     siginfo_t info{};
+    auto again = std::chrono::steady_clock::now() + std::chrono::seconds{3};
     wait_until("the process ends", [&] {
+      // ThreadSanitizer's runtime now and then swallows a signal.
+      if (number != 0 && under_test().sanitized && std::chrono::steady_clock::now() > again) {
+        signal(number);
+        again += std::chrono::seconds{3};
+      }
       if (::waitid(P_PID, static_cast<id_t>(pid_), &info, WEXITED | WNOHANG) != 0) {
         throw std::system_error(errno, std::generic_category(), "waitid");
       }
@@ -222,22 +229,27 @@ TEST_SUITE("start") {
     for (const int stream : {0, 1, 2}) CHECK(descriptor(server.pid(), stream) == "/dev/null");
   }
 
-  TEST_CASE("with -d, what is wrong is said as it is without, and has its status") {
+  TEST_CASE("with -d, what is wrong is said as it is without, has its status, and leaves no pid file") {
     std::vector<words> wrong{{"-P", "/nonexistent/pid"}, {"-c", "3"}};
     if (::geteuid() == 0) wrong.push_back({"-u", "no such user"});
     if (under_test().can("store")) wrong.push_back({"-I", "1k", "-n", "4096"});
     if (under_test().can("threads")) wrong.push_back({"-c", "8"});
     const bool has_item_locks = under_test().can("udp");  // chapter 09, too
     if (has_item_locks) wrong.push_back({"-t", "5", "-o", "hashpower=13"});
-    for (words flags : wrong) {
+    for (const words& flags : wrong) {
       CAPTURE(flags.back());
-      starter plain;
-      const std::string end = plain.start(flags).wait_for_end();
-      CHECK(end != in_order);
-      flags.push_back("-d");
-      starter daemon;
-      CHECK(daemon.start(flags).wait_for_end() == end);
-      CHECK(daemon.said() != "");
+      std::vector<std::string> ends;
+      for (const bool daemonize : {false, true}) {
+        starter s;
+        words all{"-P", s.pid_file().string()};
+        all.insert(all.end(), flags.begin(), flags.end());
+        if (daemonize) all.push_back("-d");
+        ends.push_back(s.start(all).wait_for_end());
+        CHECK(s.said() != "");
+        CHECK(!std::filesystem::exists(s.pid_file()));
+      }
+      CHECK(ends[0] != in_order);
+      CHECK(ends[1] == ends[0]);
     }
   }
 
@@ -251,7 +263,7 @@ TEST_SUITE("start") {
       process server = s.start({"-p", std::to_string(port.number()), "-P", s.pid_file().string()});
       port.wait_until_it_answers();
       server.signal(number);
-      REQUIRE(server.wait_for_end() == in_order);
+      REQUIRE(server.wait_for_end(number) == in_order);
       CHECK(!std::filesystem::exists(s.pid_file()));
     }
   }
@@ -265,7 +277,7 @@ TEST_SUITE("start") {
       for (const int number : {SIGHUP, SIGUSR1, SIGUSR2}) server.signal(number);
       check_that_it_answers(port);
       server.signal(SIGTERM);
-      CHECK(server.wait_for_end() == (hears_signals() ? in_order : ending{false, SIGTERM}.text()));
+      CHECK(server.wait_for_end(SIGTERM) == (hears_signals() ? in_order : ending{false, SIGTERM}.text()));
       CHECK(std::filesystem::exists(s.pid_file()) == !hears_signals());
     }
   }
