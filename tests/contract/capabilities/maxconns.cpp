@@ -277,7 +277,7 @@ TEST_SUITE("maxconns") {
   }
 
   // With more descriptors than it was started with, a server has no connections for the last clients: its workers turn
-  // them away. They rest until the master has run out, so that nobody but those who are turned away makes room.
+  // them away. They rest until all descriptors are taken, so that nobody but those who are turned away makes room.
   TEST_CASE("who is turned away by a worker makes room, too") {
     if (under_test().sanitized) return;  // UBSan looks at an exception through a pipe, for which there is no room here
     constexpr rlim_t more = 80;
@@ -301,6 +301,7 @@ TEST_SUITE("maxconns") {
         ::sched_yield();
       }
     }
+    const client one_more{server};  // for whom accept4 finds no descriptor
     server.signal(SIGUSR2);
     wait_until(watcher, "listen_disabled_num 1",
                [](const statistics& st) { return st.number("listen_disabled_num") > 0; });
