@@ -61,7 +61,7 @@ step process_command(conn& c, std::string_view line) {
 // A command, if the buffer holds a whole one. nullopt: it does not.
 std::optional<step> try_read_command(conn& c) {
   const std::string_view input = c.rbuf.unread();
-  const auto end = protocol::find_line(input);
+  const auto end = protocol::find_line(input, c.rbuf.begin_search());
   if (!end) return std::nullopt;
   const step next = process_command(c, input.substr(0, end->line));
   c.rbuf.consume(end->consumed);

@@ -11,6 +11,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "common/net/unique_fd.h"
@@ -48,11 +49,15 @@ class read_buffer {
   [[nodiscard]] std::span<char> room();
   void filled(std::size_t n) noexcept { rbytes_ += n; }
 
+  // Somebody will now search all unread bytes for a line end. How many of them were searched before.
+  [[nodiscard]] std::size_t begin_search() noexcept { return std::exchange(searched_, rbytes_); }
+
  private:
   std::unique_ptr<char[]> rbuf_;
   std::size_t rsize_ = 0;
   std::size_t rcurr_ = 0;   // where the unread bytes begin
   std::size_t rbytes_ = 0;  // how many they are
+  std::size_t searched_ = 0;
 };
 
 // Thread: the only one. Owns: the socket, its event, and a reference to each item it holds. The destructor takes the

@@ -14,6 +14,7 @@
 void read_buffer::consume(std::size_t n) noexcept {
   rcurr_ += n;
   rbytes_ -= n;
+  searched_ = 0;
   if (rbytes_ > 0) return;
   rcurr_ = 0;
   if (rsize_ > data_buffer_size) {  // grown for one long line: an idle client must not keep it

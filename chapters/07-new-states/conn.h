@@ -12,6 +12,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "common/net/unique_fd.h"
@@ -67,11 +68,15 @@ class read_buffer {
   [[nodiscard]] std::span<char> room();
   void filled(std::size_t n) noexcept { rbytes_ += n; }
 
+  // Somebody will now search all unread bytes for a line end. How many of them were searched before.
+  [[nodiscard]] std::size_t begin_search() noexcept { return std::exchange(searched_, rbytes_); }
+
  private:
   std::unique_ptr<char[]> rbuf_;
   std::size_t rsize_ = 0;
   std::size_t rcurr_ = 0;   // where the unread bytes begin
   std::size_t rbytes_ = 0;  // how many they are
+  std::size_t searched_ = 0;
 };
 
 // Thread: `thread`, from conn_new to conn_close. Nobody else holds a pointer to it, so no member is locked.

@@ -131,7 +131,7 @@ step next_command(conn& c, int& nreqs) noexcept {
 // conn_parse_cmd: a command, if the buffer holds a whole one.
 step try_read_command(conn& c) {
   const std::string_view input = c.rbuf.unread();
-  const auto end = protocol::find_line(input);
+  const auto end = protocol::find_line(input, c.rbuf.begin_search());
   if (!end) return go(conn_waiting);
   const step next = process_command(c, input.substr(0, end->line));
   c.rbuf.consume(end->consumed);

@@ -17,6 +17,7 @@
 void read_buffer::consume(std::size_t n) noexcept {
   rcurr_ += n;
   rbytes_ -= n;
+  searched_ = 0;
   if (rbytes_ > 0) return;
   rcurr_ = 0;
   if (rsize_ > first_size_) {  // grown for one long line: an idle client must not keep it

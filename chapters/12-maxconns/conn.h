@@ -14,6 +14,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "common/net/unique_fd.h"
@@ -112,6 +113,9 @@ class read_buffer {
   [[nodiscard]] std::span<char> room();
   void filled(std::size_t n) noexcept { rbytes_ += n; }
 
+  // Somebody will now search all unread bytes for a line end. How many of them were searched before.
+  [[nodiscard]] std::size_t begin_search() noexcept { return std::exchange(searched_, rbytes_); }
+
   // How large the buffer is at first, in bytes, and to what size it comes back.
   void set_first_size(std::size_t n) noexcept { first_size_ = n; }
 
@@ -121,6 +125,7 @@ class read_buffer {
   std::size_t rsize_ = 0;
   std::size_t rcurr_ = 0;   // where the unread bytes begin
   std::size_t rbytes_ = 0;  // how many they are
+  std::size_t searched_ = 0;
 };
 
 // Thread: `thread`, from conn_new to conn_close; no member is locked. Owns: the socket, its event, and a reference to

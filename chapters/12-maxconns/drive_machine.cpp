@@ -150,7 +150,7 @@ step try_read_command(conn& c) {
     c.prot = magic ? binding_protocol::binary : binding_protocol::ascii;
   }
   if (c.prot == binding_protocol::binary) return try_read_binary(c);
-  const auto end = protocol::find_line(input);
+  const auto end = protocol::find_line(input, c.rbuf.begin_search());
   if (!end) return go(conn_waiting);
   const step next = process_command(c, input.substr(0, end->line));
   c.rbuf.consume(end->consumed);

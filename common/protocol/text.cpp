@@ -318,8 +318,8 @@ const command* find_command(const tokens& words) noexcept {
 
 }  // namespace
 
-std::optional<line_end> find_line(std::string_view input) noexcept {
-  const auto newline = input.find('\n');
+std::optional<line_end> find_line(std::string_view input, std::size_t searched) noexcept {
+  const auto newline = input.find('\n', searched);
   std::string_view line = input.substr(0, newline);
   if (line.ends_with('\r')) line.remove_suffix(1);
   if (newline != std::string_view::npos) return line_end{.line = line.size(), .consumed = newline + 1};

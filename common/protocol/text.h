@@ -26,8 +26,9 @@ struct line_end {
   std::size_t consumed;  // its length with them
 };
 // nullopt: no complete line yet. What is too long for a line counts as one, whose end nobody need wait for: all of
-// `input`. So it gets the same answer however the network has cut it.
-[[nodiscard]] std::optional<line_end> find_line(std::string_view input) noexcept;
+// `input`. So it gets the same answer however the network has cut it. The first `searched` bytes are known to hold no
+// \n: a long line that comes in many pieces is not searched from its beginning each time.
+[[nodiscard]] std::optional<line_end> find_line(std::string_view input, std::size_t searched = 0) noexcept;
 
 // Whether `reply` is one of the three errors (protocol.txt, "Error strings"), or begins like one.
 [[nodiscard]] bool is_error(std::string_view reply) noexcept;

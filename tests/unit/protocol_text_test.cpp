@@ -222,6 +222,13 @@ TEST_CASE("a line has at most 1,024 bytes, one that begins like a get 8 MiB") {
   CHECK(too_long("get ", protocol::max_get_line + 1));
 }
 
+TEST_CASE("a line end is looked for where nobody has looked") {
+  CHECK(protocol::find_line("get a\r\n", 6)->consumed == 7);
+  CHECK(protocol::find_line("\nget a\r\n", 1)->line == 6);
+  CHECK_FALSE(protocol::find_line("get a\r\n", 7));
+  CHECK_FALSE(protocol::find_line("", 0));
+}
+
 // All ways to cut it in two, near its end: whatever has come of a line, its answer is the same.
 TEST_CASE("a line that is too long is the same line however it is cut") {
   for (const std::string& end : {"\n"s, "\r\n"s}) {

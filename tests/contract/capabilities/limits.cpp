@@ -94,6 +94,22 @@ TEST_SUITE("limits") {
     CHECK(c.ask("version").starts_with("VERSION "));
   }
 
+  // Each piece is searched for the line end, and not all that came before.
+  TEST_CASE("a long line in many pieces costs no more than as many short lines") {
+    const server_process server;
+    client c{server};
+    constexpr std::size_t piece = 1'024;
+    const auto start = server.cpu_time();
+    for (std::size_t sent = 0; sent < 4 * mebibyte; sent += piece) {
+      c.send(get_line(piece - 2) + "\r\n");
+      REQUIRE(c.receive_line() == "END\r\n");
+    }
+    const auto short_lines = server.cpu_time() - start;
+    send_in_pieces(c, get_line(4 * mebibyte) + "\r\n", piece);
+    CHECK(c.receive_line() == "END\r\n");
+    CHECK(server.cpu_time() - start - short_lines < 4 * short_lines);
+  }
+
   TEST_CASE("the memory for a long line is given back after it") {
     const server_process server;
     client asking{server};
