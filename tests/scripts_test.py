@@ -166,7 +166,10 @@ class Serve(unittest.TestCase):
             conf.flush()
             self.assertEqual(
                 serve.open_pools(conf.name),
-                [f"Not on this machine alone: pool {pool}, as {conf.name} says." for pool in ("all listens on 0.0.0.0:1", "star listens on *:4")],
+                [
+                    f"Not on this machine alone: pool {pool}, as {conf.name} says."
+                    for pool in ("all listens on 0.0.0.0:1", "star listens on *:4")
+                ],
             )
             added, says = serve.pools(["-c", conf.name], self.POOLS)
             self.assertEqual((added, len(says)), (["-a", "127.0.0.1"], 3))
@@ -180,6 +183,40 @@ class Serve(unittest.TestCase):
             flags = serve.flags_of(str(Demo.BUILT / program))
             self.assertEqual(sorted(flags), sorted(letters))
             self.assertEqual(flags["p"], ("port" if program.startswith("01") else "pid-file", True))
+
+
+class Experiments(unittest.TestCase):
+    """Those of notes/experiments that are given a server."""
+
+    ROOM = TOP / "notes" / "experiments"
+    SCRIPTS = sorted(script for script in ROOM.glob("[0-9]*.py") if "from pool import" not in script.read_text(encoding="utf-8"))
+
+    def run_script(self, script: Path, *words: int) -> tuple[int, list[str]]:
+        command = [script, *map(str, words)]
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        return done.returncode, done.stdout.splitlines()
+
+    def test_without_a_server_they_say_one_line(self):
+        with held_port() as held:
+            port = held.getsockname()[1]
+
+            def run(script: Path) -> tuple[int, list[str]]:
+                wants_pid = '"pid"' in script.read_text(encoding="utf-8")
+                return self.run_script(script, port, *([os.getpid()] if wants_pid else []))
+
+            with ThreadPoolExecutor(4) as threads:
+                for script, (status, said) in zip(self.SCRIPTS, threads.map(run, self.SCRIPTS)):
+                    with self.subTest(script.name):
+                        self.assertEqual((status, len(said)), (1, 1), said)
+                        self.assertIn(f"nobody listens on port {port}", said[0])
+
+    def test_they_end_with_a_verdict(self):
+        with Server(Demo.BUILT / "01-event-loop") as server:
+            status, said = self.run_script(self.ROOM / "01-blocking.py", server.port)
+        self.assertEqual((status, said[-1]), (0, "verdict: a client that is silent holds up nobody"))
+        for script in self.ROOM.glob("*.py"):
+            if script.name not in ("client.py", "pool.py"):
+                self.assertIn("    verdict(", script.read_text(encoding="utf-8"), script.name)
 
 
 class ServerTest(unittest.TestCase):

@@ -3,7 +3,7 @@
 
 import time
 
-from client import Client, arguments
+from client import Client, arguments, run, verdict
 
 
 def main() -> None:
@@ -15,6 +15,7 @@ def main() -> None:
     try:
         reply = second.ask(b"version\r\n")
         print(f"the second client was answered after {(time.monotonic() - start) * 1e3:.1f} ms: {reply}")
+        verdict("a client that is silent holds up nobody")
     except TimeoutError:
         print("the second client waited 2 seconds for an answer, in vain: the first one is silent")
         silent.send(b"sion\r\n")
@@ -22,7 +23,8 @@ def main() -> None:
         silent.close()
         second.link.settimeout(2.0)
         print("the first client leaves, and the second is answered:", second.until(b"\r\n").decode().strip())
+        verdict("one silent client holds up everybody")
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
 """A value too large, a full memory, a wrong length: is the next command on the same connection still understood?"""
 
-from client import Client, arguments
+from client import Client, arguments, run, verdict
 
 
-def attempt(port: int, title: str, *requests: tuple[bytes, int]) -> None:
-    """Sends the requests on one connection and prints each with its replies."""
-    print(title)
+def attempt(port: int, title: str, *requests: tuple[bytes, int]) -> list[str]:
+    """Sends the requests on one connection and prints each with its replies. Returns the last ones; none: it was closed."""
     client = Client(port)
+    print(title)
     for data, replies in requests:
         shown = data.split(b"\r\n")[0].decode() + (f" + {len(data):,} bytes" if len(data) > 100 else "")
         try:
@@ -16,8 +16,9 @@ def attempt(port: int, title: str, *requests: tuple[bytes, int]) -> None:
             print(f"  {shown:44} -> {' | '.join(answers)}")
         except ConnectionError as error:
             print(f"  {shown:44} -> {error.strerror or error}")
-            break
+            return []
     client.close()
+    return answers
 
 
 def value(key: str, size: int) -> bytes:
@@ -43,15 +44,17 @@ def main() -> None:
         client.send(b"set text 0 0 %d\r\n" % len(text) + text + b"\r\n")
         print("  the value of 1,100,000 bytes is refused:", client.until(b"\r\n").decode().strip())
         client.close()
-        attempt(args.port, "afterwards", (b"get victim\r\n", 1))
+        lost = attempt(args.port, "afterwards", (b"get victim\r\n", 1)) == ["END"]
+        verdict("the value was refused, and obeyed as a command" if lost else "the value was refused, and did nothing")
         return
 
-    attempt(args.port, "too large", (value("big", 1_100_000), 1), (b"version\r\n", 1), (value("small", 5), 1))
+    in_step = attempt(args.port, "too large", (value("big", 1_100_000), 1), (b"version\r\n", 1), (value("small", 5), 1)) != []
     taken = fill(args.port)
-    attempt(args.port, f"memory full after {taken} values of 500,000 bytes",
-            (value("more", 500_000), 1), (b"version\r\n", 1), (b"delete fill0\r\n", 1), (value("more", 500_000), 1))
-    attempt(args.port, "a wrong length", (b"set k 0 0 3\r\nhello\r\n", 2), (b"version\r\n", 1))
+    in_step &= attempt(args.port, f"memory full after {taken} values of 500,000 bytes",
+            (value("more", 500_000), 1), (b"version\r\n", 1), (b"delete fill0\r\n", 1), (value("more", 500_000), 1)) != []
+    in_step &= attempt(args.port, "a wrong length", (b"set k 0 0 3\r\nhello\r\n", 2), (b"version\r\n", 1)) != []
+    verdict("after each refusal the stream was in step" if in_step else "not every connection has survived a refusal")
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -4,7 +4,7 @@
 import socket
 import struct
 
-from client import Client, arguments
+from client import Client, arguments, run, verdict
 
 
 def counts(watcher: Client) -> str:
@@ -36,6 +36,7 @@ def leave(port: int) -> None:
     slabs = watcher.stats("slabs")
     in_use = sum(int(n) for name, n in slabs.items() if name.endswith(":used_chunks"))
     print(f"chunks in use: {in_use}   curr_items: {watcher.stats()['curr_items']}")
+    verdict("connections without a client still hold the item" if in_use else "who has left holds nothing")
 
 
 def main() -> None:
@@ -60,7 +61,9 @@ def main() -> None:
         client.close()
     wait_for_hang_ups(watcher, before)
     print("all of them gone             ", counts(watcher))
+    structures = int(watcher.stats()["connection_structures"])
+    verdict("connections are used again" if structures < 100 else "each client has cost a structure")
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

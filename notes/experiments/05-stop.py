@@ -6,7 +6,7 @@ import os
 import signal
 import time
 
-from client import Client
+from client import Client, run, verdict
 
 
 def main() -> None:
@@ -22,9 +22,11 @@ def main() -> None:
     try:
         end = client.link.recv(100)
         print(f"the server closed the connection after {(time.monotonic() - start) * 1e3:.1f} ms" if not end else end)
+        verdict("a client in the middle of a value hears of the end at once, and no error")
     except ConnectionResetError:
         print(f"the server reset the connection after {(time.monotonic() - start) * 1e3:.1f} ms")
+        verdict("to a client the end looks like a fault of the network")
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -5,7 +5,7 @@ It gives up after ten."""
 
 import time
 
-from client import Client, arguments
+from client import Client, arguments, run, verdict
 
 CLIENTS = 1000
 
@@ -24,7 +24,8 @@ def main() -> None:
             lost += 1
         client.close()
     print(f"clients: {asked}   not answered: {lost}   slowest answer: {slowest * 1e3:.1f} ms")
+    verdict("clients are connected, and forgotten" if lost else "nobody is forgotten")
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

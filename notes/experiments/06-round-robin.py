@@ -4,7 +4,7 @@
 import argparse
 from pathlib import Path
 
-from client import Client
+from client import Client, run, verdict
 
 CLIENTS, REQUESTS = 8, 2000
 
@@ -23,14 +23,19 @@ def main() -> None:
     clients = [Client(args.port) for _ in range(CLIENTS)]
     for client in clients:
         client.ask(b"version\r\n")
+    busiest = []
     for number, client in enumerate(clients, 1):
         before = cpu_times(args.pid)
         for _ in range(REQUESTS):
             client.ask(b"version\r\n")
         spent = [(after - then) / 1e6 for then, after in zip(before, cpu_times(args.pid))]
         row = "   ".join(f"worker {i} {ms:4.0f} ms" for i, ms in enumerate(spent[1:], 1))
+        busiest.append(spent.index(max(spent)))
         print(f"client {number}:   master {spent[0]:2.0f} ms   {row}")
+    workers = len(spent) - 1
+    in_turn = all((this - last) % workers == 1 % workers for last, this in zip(busiest, busiest[1:]))
+    verdict("each client has its worker; they are dealt out in turn" if in_turn else "the workers are not dealt out in turn")
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

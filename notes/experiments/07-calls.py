@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from client import Client
+from client import Client, needs, run, verdict
 
 IO = ("epoll_wait", "read", "write", "sendmsg")
 PAUSE = 0.001  # between two requests: strace slows the server down, and it shall find nothing to read, as without strace
@@ -45,6 +45,7 @@ def main() -> None:
     parser.add_argument("pid", type=int, help="the server's process number")
     args = parser.parse_args()
     client = Client(args.port)
+    needs("strace")
     client.ask(b"set k 0 0 100\r\n" + b"v" * 100 + b"\r\n")
     for keys, requests in ((1, 1000), (100, 1000), (10_000, 20)):
         request = b"get" + b" k" * keys + b"\r\n"
@@ -63,7 +64,8 @@ def main() -> None:
             ask(requests, PAUSE)
         shown = "   ".join(f"{name} {calls[name] / requests:.0f}" for name in IO if name in calls)
         print(f"a get of {keys:>6,} keys: {spent:8,.0f} µs of CPU   {shown}")
+    verdict(f"{keys:,} items are sent in {sum(calls.get(name, 0) for name in ('write', 'sendmsg')) / requests:,.0f} calls")
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

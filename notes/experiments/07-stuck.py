@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """A hundred commands in one write, and then the client waits. How many are answered, and what does one more command do?"""
 
-from client import Client, arguments
+from client import Client, arguments, run, verdict
 
 COMMANDS = 100
 
@@ -20,12 +20,14 @@ def main() -> None:
     args = arguments(__doc__)
     client = Client(args.port, timeout=1.0)
     client.send(b"version\r\n" * COMMANDS)
-    print(f"{COMMANDS} commands in one write: {replies(client, COMMANDS)} replies")
+    answered = replies(client, COMMANDS)
+    print(f"{COMMANDS} commands in one write: {answered} replies")
     client.send(b"version\r\n")
     print(f"one command more:          {replies(client, COMMANDS + 1)} replies")
     watcher = Client(args.port)
     print("conn_yields:              ", watcher.stats()["conn_yields"])
+    verdict("what is in the buffer is answered" if answered == COMMANDS else "what is in the buffer waits for one more byte")
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -13,7 +13,7 @@ import subprocess
 import time
 from pathlib import Path
 
-from client import Client
+from client import Client, needs, run, verdict
 
 CONNECTIONS, KEYS, PIPELINE, SECONDS = 8, 100, 100, 2.0
 
@@ -58,6 +58,7 @@ def main() -> None:
     requests = load(args.port)
     spent = (cpu_time(args.pid) - before) / requests / 1e3
 
+    needs("strace")
     strace = subprocess.Popen(["strace", "-f", "-c", "-e", "futex", "-p", str(args.pid)], stderr=subprocess.PIPE, text=True)
     if "attached" not in (first := strace.stderr.readline()):
         raise SystemExit(first.strip())
@@ -66,7 +67,8 @@ def main() -> None:
     counted = re.search(r"(\d+)(?:\s+\d+)?\s+futex$", strace.communicate()[1], re.M)
     futexes = int(counted[1]) * 1000 / traced if counted else 0
     print(f"{requests / SECONDS:,.0f} requests a second   {spent:.1f} µs of CPU each   {futexes:.0f} futex() calls in 1,000")
+    verdict("the workers wait for each other" if futexes > 50 else "the workers hardly ever wait for each other")
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -8,7 +8,7 @@ import socket
 import struct
 import time
 
-from client import Client, arguments
+from client import Client, arguments, run, verdict
 
 WRAPPING, FRAME, PAYLOAD = 28, 8, 1400
 
@@ -43,6 +43,7 @@ def main() -> None:
     meter.ask(b"set a 0 0 1000000\r\n" + b"v" * 1_000_000 + b"\r\n")
     link = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     link.connect(("127.0.0.1", args.port))
+    worst = 0.0
     for title, request in (
         ("version", b"version\r\n"),
         ("get of 1,000,000 bytes", b"get a\r\n"),
@@ -54,9 +55,11 @@ def main() -> None:
         sent = meter.sent_to_others() - before
         datagrams = -(-sent // PAYLOAD)
         received, sent = WRAPPING + FRAME + len(request), sent + datagrams * WRAPPING
+        worst = max(worst, sent / received)
         print(f"{title:28}   in {received:3} bytes   out {sent:11,} bytes in {datagrams:6,} datagrams   "
               f"factor {sent / received:7,.0f}")
+    verdict(f"whoever forges a sender's address sends {worst:,.0f} bytes for each of his own")
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -3,7 +3,7 @@
 
 import struct
 
-from client import Client, arguments
+from client import Client, arguments, run, verdict
 
 GET, SET, NOOP, GETQ = 0x00, 0x01, 0x0A, 0x09
 
@@ -32,8 +32,10 @@ def twice(port: int) -> None:
     try:
         print("its value     ->", client.until(b"\r\n").decode().strip())
         print("version       ->", client.ask(b"version\r\n"))
+        verdict("a text connection stays one")
     except ConnectionError as error:
         print("its value     ->", error.strerror or error)
+        verdict("a value was taken for a binary request")
 
 
 def main() -> None:
@@ -49,13 +51,16 @@ def main() -> None:
     print(f"binary  get k          -> status {status}, opaque {opaque:x}, flags {int.from_bytes(body[:4], 'big')}, value {body[4:]!r}")
     binary.send(packet(SET, b"k2", struct.pack(">II", 9, 0), b"world"))
     print("binary  set k2         -> status", answer(binary)[1])
-    print("text    get k2         ->", text.ask(b"get k2\r\n", b"END\r\n").replace("\r\n", " | "))
+    found = text.ask(b"get k2\r\n", b"END\r\n")
+    print("text    get k2         ->", found.replace("\r\n", " | "))
     binary.send(b"".join(packet(GETQ, b"key%d" % i, opaque=i) for i in range(100)) + packet(GETQ, b"k", opaque=100) + packet(NOOP))
     answers = []
     while not answers or answers[-1][0] != NOOP:
         answers.append(answer(binary))
     print(f"binary  101 getq, noop -> {len(answers)} answers: opaque {answers[0][2]} with {answers[0][3][4:]!r}, and the noop's")
+    same = body[4:] == b"hello" and "world" in found
+    verdict("both protocols see the same items" if same else "what one protocol has stored the other does not find")
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -8,7 +8,7 @@ import random
 import threading
 import time
 
-from client import Client, arguments
+from client import Client, arguments, run, verdict
 
 ROUNDS, PATIENCE = 100, 3.0
 
@@ -56,7 +56,8 @@ def main() -> None:
     stats = watcher.stats()
     print(f"{served} of {ROUNDS} newcomers were served, the slowest after {slowest * 1e3:.1f} ms")
     print("   ".join(f"{name} {stats[name]}" for name in ("listen_disabled_num", "accepting_conns", "curr_connections")))
+    verdict("nobody was forgotten" if served == ROUNDS else "a newcomer was forgotten, with room inside")
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

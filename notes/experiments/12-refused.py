@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Comes again and again until it is refused, then lets one client leave and comes once more: `-o maxconns_fast -c 40`."""
 
-from client import Client, arguments
+from client import Client, arguments, run, verdict
 
 
 def main() -> None:
@@ -25,6 +25,7 @@ def main() -> None:
     stats = watcher.stats()
     print("   ".join(f"{name} {stats[name]}" for name in
                      ("curr_connections", "reserved_fds", "rejected_connections", "listen_disabled_num")))
+    verdict("who is too much is told so at once, and let in as soon as there is room")
 
 
 def refused(newcomer: Client) -> bool:
@@ -45,4 +46,4 @@ def listeners(watcher: Client) -> int:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -12,7 +12,7 @@ import threading
 import time
 from pathlib import Path
 
-from client import Client
+from client import Client, run, verdict
 
 NEWCOMERS, LEAVERS = 6, 8
 SYN_SENT = 2  # the kernel's number for the state, in tcp_info
@@ -106,7 +106,9 @@ def main() -> None:
     stats = crowd[-1].stats()
     print("   ".join(f"{name} {stats[name]}" for name in
                      ("accepting_conns", "listen_disabled_num", "time_in_listen_disabled_us")))
+    waited = states.count(SYN_SENT) == NEWCOMERS
+    verdict("no newcomer was refused: each came in with a repeated SYN" if waited else "some newcomers did not have to wait")
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

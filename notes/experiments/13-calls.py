@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from client import Client
+from client import Client, needs, run, verdict
 
 IO = ("epoll_wait", "epoll_ctl", "read", "writev")
 # clients, requests that each has under way, how often
@@ -73,6 +73,8 @@ def main() -> None:
     parser.add_argument("pid", type=int, help="the proxy's process number")
     args = parser.parse_args()
     Client(args.port).ask(b"set k 0 0 1\r\nv\r\n")
+    needs("strace")
+    each = []
     print("clients × under way   " + "".join(f"{name:>12}" for name in IO) + "   µs of CPU, a request")
     for number, depth, rounds in LOADS:
         clients = [Client(args.port) for _ in range(number)]
@@ -84,7 +86,9 @@ def main() -> None:
             load(clients, depth, rounds)
         counts = "".join(f"{calls.get(name, 0) / requests:>12.3f}" for name in IO)
         print(f"{number:>7} × {depth:<12}{counts}   {spent:>6.1f}")
+        each.append(sum(calls.get(name, 0) for name in IO) / requests)
+    verdict(f"{each[0]:.2f} calls for a request that comes alone, {each[-1]:.2f} where many come together")
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

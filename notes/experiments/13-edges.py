@@ -11,7 +11,7 @@ import subprocess
 import time
 from pathlib import Path
 
-from client import Client
+from client import Client, needs, run, verdict
 
 
 def fill(port: int) -> tuple[list[Client], Client]:
@@ -49,16 +49,19 @@ def main() -> None:
     args = parser.parse_args()
 
     crowd, waiting = fill(args.port)
+    needs("strace")
     print(f"{len(crowd)} clients are served, one more has connected, and waits")
     before = cpu_time(args.pid)
     time.sleep(1)
-    print(f"one second: {(cpu_time(args.pid) - before) / 1e7:.1f} % of a core")
+    share = (cpu_time(args.pid) - before) / 1e7
+    print(f"one second: {share:.1f} % of a core")
     print(f"one more, under strace: {calls_in_a_second(args.pid)}")
     crowd.pop().close()
     start = time.monotonic()
     waiting.until(b"\r\n")
     print(f"one leaves, and the one who waited is served after {(time.monotonic() - start) * 1e3:.1f} ms")
+    verdict("it is told again and again of what it cannot change" if share > 10 else "it sleeps, and remembers who waits")
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -8,7 +8,7 @@ import socket
 import time
 from pathlib import Path
 
-from client import Client, arguments
+from client import Client, arguments, run, verdict
 
 PATIENCE, HUNDRED = 2.0, 100
 SILENT = b"set n 0 0 1 noreply\r\nx\r\n"
@@ -31,6 +31,7 @@ def held(port: int) -> int:
 def main() -> None:
     args = arguments(__doc__)
     Client(args.port).ask(b"set n 0 0 1\r\nx\r\n")
+    open_ones = 0
     for words in LAST_WORDS:
         client = Client(args.port, PATIENCE)
         time.sleep(0.05)  # the edges that come with a new connection are past
@@ -42,6 +43,7 @@ def main() -> None:
             end = "closed"
         except TimeoutError:
             end = f"still open after {PATIENCE:.0f} s"
+            open_ones += 1
         print(f"{words!r:32} reply {reply!r:32} {end}")
     for _ in range(HUNDRED):
         client = Client(args.port)
@@ -49,8 +51,9 @@ def main() -> None:
         say_and_end(client, SILENT)
         client.close()
     time.sleep(0.2)
-    print(f"{HUNDRED} clients have come, and gone; the proxy holds {held(args.port)}")
+    print(f"{HUNDRED} clients have come, and gone; the proxy holds {(left := held(args.port))}")
+    verdict("ends were missed" if left or open_ones else "every end was seen")
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -8,7 +8,7 @@ server. Works with a proxy (chapter 13; nutcracker, with --get) and with a serve
 import multiprocessing
 import time
 
-from client import Client, arguments
+from client import Client, arguments, run, verdict
 
 MEGABYTE, KEYS, HOW_LONG = 1_000_000, 100, 5.0
 A_WHILE = 10  # ms
@@ -27,13 +27,14 @@ def greedy(port: int, taken: "multiprocessing.sharedctypes.Synchronized[int]") -
             taken.value += n
 
 
-def ask(client: Client, request: bytes, end: bytes) -> str:
+def ask(client: Client, request: bytes, end: bytes) -> tuple[float, str]:
+    """The share of the time that it spent in long waits, and a line about it."""
     times, end_time = [], time.monotonic() + HOW_LONG
     while (start := time.monotonic()) < end_time:
         client.ask(request, end)
         times.append((time.monotonic() - start) * 1e3)
     long = sum(t for t in times if t > A_WHILE)
-    return (f"{len(times):>7,} answers   slowest {max(times):7.1f} ms   "
+    return long / sum(times), (f"{len(times):>7,} answers   slowest {max(times):7.1f} ms   "
             f"{long / sum(times):4.0%} of the time in waits over {A_WHILE} ms")
 
 
@@ -46,17 +47,19 @@ def main() -> None:
     if not args.get:
         questions.insert(0, ("unknown command", b"unknown\r\n", b"\r\n"))
     for name, request, end in questions:
-        print(f"{name:>16}, alone:               {ask(client, request, end)}")
+        print(f"{name:>16}, alone:               {ask(client, request, end)[1]}")
     taken = multiprocessing.Value("q", 0)
     process = multiprocessing.Process(target=greedy, args=(args.port, taken), daemon=True)
     process.start()
     while not taken.value:
         pass
     for name, request, end in questions:
-        print(f"{name:>16}, beside a greedy one: {ask(client, request, end)}")
+        share, line = ask(client, request, end)
+        print(f"{name:>16}, beside a greedy one: {line}")
     print(f"the greedy one has taken {taken.value / 1e6:,.0f} MB")
     process.terminate()
+    verdict("one greedy client holds up the others" if share > 0.2 else "a greedy client holds up nobody for long")
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -6,7 +6,7 @@ rest where it is: it breaks the contract of edge-triggered events. Then the same
 
 import time
 
-from client import Client, arguments
+from client import Client, arguments, run, verdict
 
 PATIENCE, MOST_NUDGES = 2.0, 8
 VALUE, REQUESTS = 60_000, 2400
@@ -22,7 +22,8 @@ def waits(client: Client, end: bytes, start: float) -> bool:
     return False
 
 
-def one_value(port: int) -> None:
+def one_value(port: int) -> int:
+    """Returns how many commands more had to come."""
     client = Client(port, PATIENCE)
     client.ask(b"version\r\n")  # the edges that come with a new connection are past
     request = b"set large 0 0 %d\r\n%s\r\n" % (VALUE, b"v" * VALUE)
@@ -36,6 +37,7 @@ def one_value(port: int) -> None:
     for _ in range(nudges):
         if waits(client, b"\r\n", start):
             break
+    return nudges
 
 
 def many_requests(port: int) -> None:
@@ -54,9 +56,10 @@ def many_requests(port: int) -> None:
 
 def main() -> None:
     args = arguments(__doc__)
-    one_value(args.port)
+    nudges = one_value(args.port)
     many_requests(args.port)
+    verdict(f"input was left lying, until {nudges} more commands came" if nudges else "no input was left lying")
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -7,7 +7,7 @@ without auto_eject_hosts, once with it. The script starts and ends all of the pr
 
 import time
 
-from client import Client
+from client import Client, run, verdict
 from pool import Pool, Proxy, arguments
 
 KEYS, ROW, KILLED, BACK, END = 3000, 0.5, 1.0, 5.5, 8.0
@@ -39,7 +39,8 @@ class Load:
         return "hit"
 
 
-def observe(proxy: Proxy) -> None:
+def observe(proxy: Proxy) -> tuple[int, int]:
+    """Returns how many errors and how many misses a client has seen."""
     load, start = Load(proxy.ports["pool"]), time.monotonic()
     for _ in range(2):
         for i in range(KEYS):
@@ -47,9 +48,11 @@ def observe(proxy: Proxy) -> None:
     print(f"{KEYS} keys are stored; their servers have had "
           + ", ".join(f"{requests(proxy, i):,}" for i in range(3)) + " requests")
     print("    time    hits  misses  errors   ejections")
+    errors = misses = 0
     start = time.monotonic()
     for row in range(1, int(END / ROW) + 1):
         seen = load.run_until(start + row * ROW)
+        errors, misses = errors + seen["error"], misses + seen["miss"]
         print(f"{row * ROW:6.1f} s {seen['hit']:>7,} {seen['miss']:>7,} {seen['error']:>7,} {ejections(proxy):>11}")
         if row * ROW == KILLED:
             proxy.servers[0].kill()
@@ -57,6 +60,7 @@ def observe(proxy: Proxy) -> None:
         if row * ROW == BACK:
             proxy.servers[0].start()
             print("         server0 is started again, empty")
+    return errors, misses
 
 
 def requests(proxy: Proxy, server: int) -> int:
@@ -70,13 +74,15 @@ def ejections(proxy: Proxy) -> int:
 
 def main() -> None:
     programs = arguments(__doc__).parse_args()
+    seen = {}
     for eject in ("false", "true"):
         lines = {"timeout": 400, "auto_eject_hosts": eject, "server_retry_timeout": RETRY, "server_failure_limit": 2}
         print(f"auto_eject_hosts: {eject}")
         with Proxy(programs, {"pool": Pool(lines, 3)}) as proxy:
-            observe(proxy)
+            seen[eject] = "{:,} errors and {:,} misses".format(*observe(proxy))
         print()
+    verdict(f"{seen['false']} without ejection, {seen['true']} with it")
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -6,7 +6,7 @@ is back? The script starts and ends all of the processes."""
 
 import time
 
-from client import Client
+from client import Client, run, verdict
 from pool import Pool, Proxy, arguments
 
 KEYS, TIMEOUT, RETRY = 300, 250, 1000  # ms
@@ -59,8 +59,9 @@ def main() -> None:
         print("          server0 goes on, with all that it knew")
         while read(client, key) == '"new"':
             time.sleep(0.01)
-        ask()
+        last = ask()
+    verdict("a value was read that had been overwritten" if last == '"old"' else "no old value was read")
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -2,13 +2,23 @@
 
 import argparse
 import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+SETUP = Path(__file__).resolve().parents[2] / "common" / "scripts" / "setup.sh"
 
 
 class Client:
     """One connection to the server under study. Owns: its socket."""
 
     def __init__(self, port: int, timeout: float = 5.0) -> None:
-        self.link = socket.create_connection(("127.0.0.1", port), timeout)
+        try:
+            self.link = socket.create_connection(("127.0.0.1", port), timeout)
+        except ConnectionRefusedError:
+            what = f"nobody listens on port {port}: start the server first, as the note says"
+            raise ConnectionRefusedError(what) from None
         self.link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.unread = b""
 
@@ -46,3 +56,25 @@ def arguments(description: str, **flags: str) -> argparse.Namespace:
     for name, text in flags.items():
         parser.add_argument(f"--{name}", action="store_true", help=text)
     return parser.parse_args()
+
+
+def verdict(text: str) -> None:
+    """The last line of every experiment: what it has shown."""
+    print(f"verdict: {text}")
+
+
+def needs(package: str) -> None:
+    """Installs a program that the experiment runs, as chapters/run does it, or ends with a line that says how."""
+    done = subprocess.run(["bash", "-c", '. "$0"; require_packages "run this experiment" "$1"', SETUP, package])
+    if done.returncode != 0:
+        raise SystemExit(done.returncode)
+
+
+def run(main: Callable[[], None]) -> None:
+    """Runs an experiment. Where it cannot go on it ends with one line; where it is interrupted, with none."""
+    try:
+        main()
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except (OSError, EOFError) as problem:  # no server, no such process, no right to signal or trace it; or it has hung up
+        sys.exit(f"{Path(sys.argv[0]).name}: {problem}")

@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from client import Client
+from client import Client, run, verdict
 from pool import Pool, Process, Proxy, arguments, free_port
 
 CONNECTED, NEW, STILL = 8, 4, 2.0
@@ -55,7 +55,8 @@ def threads_of(process: Process, port: int) -> list[int]:
     return sorted(int(task.name) for task in Path(f"/proc/{process.pid}/task").iterdir())
 
 
-def observe(name: str, port: int, thread: int) -> None:
+def observe(name: str, port: int, thread: int) -> int:
+    """Returns how many were served, old and new."""
     clients = [Client(port, STILL / 2) for _ in range(CONNECTED)]
     answered(clients)
     with stopped(thread):
@@ -63,6 +64,7 @@ def observe(name: str, port: int, thread: int) -> None:
         new = answered([Client(port, STILL / 2) for _ in range(NEW)])
     print(f"{name:<38} {old} of {CONNECTED}            {new} of {NEW}")
     time.sleep(0.1)  # what waited is served
+    return old + new
 
 
 def main() -> None:
@@ -71,13 +73,15 @@ def main() -> None:
     port = free_port()
     with Process([programs.server, "-p", str(port), "-l", "127.0.0.1", "-t", "4"], port) as pool:
         master, *workers = threads_of(pool, port)
-        observe("worker pool: a worker", port, workers[0])
-        observe("worker pool: the master", port, master)
+        served = [observe("worker pool: a worker", port, workers[0]), observe("worker pool: the master", port, master)]
     with Proxy(programs, {"pool": Pool({}, 3)}) as proxy:
         loop, statistics = threads_of(proxy.process, proxy.ports["pool"])
-        observe("proxy: the loop", proxy.ports["pool"], loop)
-        observe("proxy: the stats thread", proxy.ports["pool"], statistics)
+        served.append(observe("proxy: the loop", proxy.ports["pool"], loop))
+        served.append(observe("proxy: the stats thread", proxy.ports["pool"], statistics))
+    worker, master, loop, _ = served
+    everybody = CONNECTED + NEW
+    verdict(f"of {everybody} clients {worker} are served without a worker, {master} without the master, {loop} without the loop")
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

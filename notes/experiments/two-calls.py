@@ -9,7 +9,7 @@ import selectors
 import signal
 import subprocess
 
-from client import Client
+from client import Client, needs, run, verdict
 from pool import Pool, Process, Proxy, arguments, free_port
 
 # clients, requests that each has under way, how often
@@ -35,7 +35,8 @@ def load(clients: list[Client], depth: int, rounds: int) -> None:
                     client.send(REQUEST * depth)
 
 
-def observe(name: str, pid: int, port: int) -> None:
+def observe(name: str, pid: int, port: int) -> float:
+    """Returns how many calls a request costs with the last of the loads."""
     print(f"{name:<22}" + "".join(f"{kind:>9}" for kind in KINDS) + "    all")
     for number, depth, rounds in LOADS:
         clients = [Client(port) for _ in range(number)]
@@ -50,16 +51,19 @@ def observe(name: str, pid: int, port: int) -> None:
         counts = [sum(int(n) for n, call in rows if re.fullmatch(kind, call)) / requests for kind in KINDS.values()]
         every = sum(int(n) for n, _ in rows) / requests
         print(f"{number:>4} clients × {depth:<6}" + "".join(f"{n:>9.2f}" for n in [*counts, every]).rstrip())
+    return every
 
 
 def main() -> None:
     programs = arguments(__doc__).parse_args()
+    needs("strace")
     port = free_port()
     with Process([programs.server, "-p", str(port), "-l", "127.0.0.1", "-t", "4"], port) as pool:
-        observe("worker pool, -t 4", pool.pid, port)
+        pooled = observe("worker pool, -t 4", pool.pid, port)
     with Proxy(programs, {"pool": Pool({}, 3)}) as proxy:
-        observe("proxy, three servers", proxy.process.pid, proxy.ports["pool"])
+        proxied = observe("proxy, three servers", proxy.process.pid, proxy.ports["pool"])
+    verdict(f"where many requests come together, {pooled:.2f} calls each in the pool, {proxied:.2f} in the proxy")
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

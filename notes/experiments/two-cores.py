@@ -12,7 +12,7 @@ import selectors
 import time
 from pathlib import Path
 
-from client import Client
+from client import Client, run, verdict
 from pool import Pool, Process, Proxy, arguments, free_port
 
 CONNECTIONS, KEYS, PIPELINE, SECONDS, TRIES = 8, 2000, 10, 1.5, 5
@@ -54,8 +54,8 @@ def load(ports: list[int]) -> int:
     return answered
 
 
-def observe(name: str, processes: list[Process], ports: list[int]) -> None:
-    """The best of several tries: whatever else the machine does only takes something away."""
+def observe(name: str, processes: list[Process], ports: list[int]) -> float:
+    """Requests a second, the best of several tries: whatever else the machine does only takes something away."""
     best = (0.0, 0.0, 0.0, 0.0)
     for _ in range(TRIES):
         (ran, waited), start = times(processes), time.monotonic()
@@ -66,21 +66,24 @@ def observe(name: str, processes: list[Process], ports: list[int]) -> None:
         best = max(best, (requests / seconds, cores, wanted, (now_ran - ran) / requests / 1e3))
     print(f"{name:<20} {best[0]:>7,.0f} requests a second   {best[1]:4.2f} cores, of {best[2]:4.2f} wanted   "
           f"{best[3]:5.1f} µs of CPU each")
+    return best[0]
 
 
 def main() -> None:
     programs = arguments(__doc__).parse_args()
     print(f"{os.cpu_count()} cores")
+    pool, proxy = {}, {}
     for threads in (1, 2, 4):
         port = free_port()
         with Process([programs.server, "-p", str(port), "-l", "127.0.0.1", "-t", str(threads)], port) as server:
-            observe(f"worker pool, -t {threads}", [server], [port])
+            pool[threads] = observe(f"worker pool, -t {threads}", [server], [port])
     for number in (1, 2):
         with contextlib.ExitStack() as stack:
             proxies = [stack.enter_context(Proxy(programs, {"pool": Pool({}, 1)})) for _ in range(number)]
-            observe(f"proxy, {number} process{'es' if number > 1 else ''}",
+            proxy[number] = observe(f"proxy, {number} process{'es' if number > 1 else ''}",
                     [proxy.process for proxy in proxies], [proxy.ports["pool"] for proxy in proxies])
+    verdict(f"a second worker brings {pool[2] / pool[1]:.1f} times the requests, a second proxy {proxy[2] / proxy[1]:.1f} times")
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -6,7 +6,7 @@ Each of them has asked for something once, and has its reply. The script starts 
 import resource
 from pathlib import Path
 
-from client import Client
+from client import Client, run, verdict
 from pool import Pool, Process, Proxy, arguments, free_port
 
 CONNECTIONS = 4000
@@ -19,7 +19,8 @@ def resident(pid: int) -> int:
     return pages * resource.getpagesize()
 
 
-def observe(name: str, process: Process, port: int) -> None:
+def observe(name: str, process: Process, port: int) -> float:
+    """Returns the bytes."""
     Client(port).ask(b"set k 0 0 %d\r\n%s\r\n" % (len(VALUE), VALUE))
     before, clients = resident(process.pid), []
     for _ in range(CONNECTIONS):
@@ -27,6 +28,7 @@ def observe(name: str, process: Process, port: int) -> None:
         clients[-1].ask(b"get k\r\n", b"END\r\n")
     each = (resident(process.pid) - before) / CONNECTIONS
     print(f"{name:<34} {each:>7,.0f} bytes a connection   {(1 << 20) / each:>7,.0f} connections in a MiB")
+    return each
 
 
 def main() -> None:
@@ -35,10 +37,11 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
     port = free_port()
     with Process([programs.server, "-p", str(port), "-l", "127.0.0.1", "-c", str(limit)], port) as pool:
-        observe(Path(programs.server).name, pool, port)
+        pooled = observe(Path(programs.server).name, pool, port)
     with Proxy(programs, {"pool": Pool({}, 3)}) as proxy:
-        observe(Path(programs.proxy).name, proxy.process, proxy.ports["pool"])
+        proxied = observe(Path(programs.proxy).name, proxy.process, proxy.ports["pool"])
+    verdict(f"a connection of {Path(programs.server).name} is as large as {pooled / proxied:.1f} of {Path(programs.proxy).name}")
 
 
 if __name__ == "__main__":
-    main()
+    run(main)
