@@ -60,6 +60,12 @@ DIFFERENCES = [
         ("set a 0 0 1000000|{1000000*x}", "append a 0 0 100000|{100000*y}"),
         frozenset({"swallow"}),
     ),
+    Difference(
+        r"\{3000\*x\}!",
+        rb"CLIENT_ERROR line too long\r\n<closed>",
+        "memcached hangs up without a word",
+        ("{3000*x}!",),
+    ),
     Difference(r"cache_memlimit 64", rb"ERROR\r\n", "came after 1.4.25", ("cache_memlimit 64",)),
     Difference(r"ms a 1.x", rb"ERROR\r\nERROR\r\n", "the meta commands came with 1.5.15", ("ms a 1|x",)),
     Difference(

@@ -5,6 +5,7 @@ Where the two differ and are meant to, a row of DIFFERENCES says why. Each row m
 """
 import re
 import shutil
+import time
 from dataclasses import dataclass
 
 from client_test import ClientTest, capabilities, main, needs, not_run
@@ -14,6 +15,7 @@ from server import Server
 ORACLE_FLAGS = ("-U", "0", "-o", "no_modern,no_lru_crawler,track_sizes")
 FLAGS = ("-m", "8", "-c", "500", "-n", "64", "-f", "1.5", "-b", "100")
 
+DEADLINE = 5  # seconds
 VALUE = 100_000  # large enough for a few of them to fill the memory
 
 Group = dict[str, str]
@@ -188,7 +190,11 @@ class StatsTest(ClientTest):
         for peer, server in ((self.ours, self.server), (self.theirs, self.oracle)):
             idle = Peer(server)
             idle.ask("version")
-            with_an_idle_one.append(shapes(peer.stats("conns")))
+            end = time.monotonic() + DEADLINE
+            # Its thread may still be on the way back from the reply.
+            while "state conn_read" not in (seen := shapes(peer.stats("conns"))) and time.monotonic() < end:
+                continue
+            with_an_idle_one.append(seen)
             idle.leave()
         self.assertEqual(*with_an_idle_one)
 
