@@ -185,6 +185,13 @@ class Serve(unittest.TestCase):
             self.assertEqual(flags["p"], ("port" if program.startswith("01") else "pid-file", True))
 
 
+class Fresh(unittest.TestCase):
+    def test_where_no_machine_can_be_made_it_says_why(self):
+        less = ["setpriv", "--bounding-set", "-sys_admin"] if os.geteuid() == 0 else []
+        done = subprocess.run([*less, sys.executable, TOP / "tests" / "fresh.py"], stdout=subprocess.PIPE, text=True)
+        self.assertEqual((done.returncode, done.stdout[:9], done.stdout.count("\n")), (runner.NOT_RUN, "not run: ", 1))
+
+
 class Experiments(unittest.TestCase):
     """Those of notes/experiments that are given a server."""
 

@@ -80,6 +80,7 @@ apt_install() {
   local as_root log package failed=0 had_services
   as_root=$(root_command) || return 1
   log=$(mktemp)
+  trap 'rm -f "$log"; exit 130' INT # apt-get has a status of its own for Ctrl-C, after which we would try again
   had_services=$(missing_packages memcached nutcracker)
   # shellcheck disable=SC2086 # empty for root
   apt() { $as_root env DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1 apt-get -q -y "$@" >>"$log" 2>&1 </dev/null; }
@@ -96,6 +97,7 @@ apt_install() {
   fi
   [[ $failed == 0 ]] || grep -E '^E: ' "$log" >&2 || true
   rm -f "$log"
+  trap - INT
   return $failed
 }
 

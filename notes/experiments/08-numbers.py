@@ -17,7 +17,7 @@ def main() -> None:
     watcher = Client(args.port)
     st = watcher.stats()
     print(f"total_connections {st['total_connections']}   connection_structures {st['connection_structures']}")
-    few = int(st["connection_structures"]) < 2 * CLIENTS
+    few = int(st["connection_structures"]) < ROUNDS
     verdict("a descriptor has one structure, whoever serves it" if few else "structures are not found again")
 
 

@@ -35,7 +35,11 @@ class Process:
 
     def start(self) -> None:
         """Starts it, once more if need be, and waits until it listens."""
-        self.process = subprocess.Popen(self.command, stderr=subprocess.DEVNULL if self.quiet else None)
+        try:
+            self.process = subprocess.Popen(self.command, stderr=subprocess.DEVNULL if self.quiet else None)
+        except FileNotFoundError:
+            how = "'chapters/run 12 --help' and 'chapters/run 14 --help' build what is needed"
+            raise SystemExit(f"there is no {self.command[0]}: {how}") from None
         end = time.monotonic() + DEADLINE
         while True:
             try:
