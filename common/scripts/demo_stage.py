@@ -44,16 +44,20 @@ def wait_until(happened: Callable[[], object], what: str) -> object:
 
 
 class Said:
-    """What a program says on stderr, line by line. Owns: the thread that reads it, which ends with the program."""
+    """What a program says on stderr, line by line. Owns: the thread that reads it, which ends with the program.
 
-    def __init__(self, stream):
+    Which of its threads says it is left out, unless `threads`.
+    """
+
+    def __init__(self, stream, threads: bool = False):
+        self._left_out = re.compile("" if threads else r"^\[(?:master|worker \d+)\] ")
         self._lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         threading.Thread(target=self._read, args=(stream,), daemon=True).start()
 
     def _read(self, stream) -> None:
         with contextlib.suppress(ValueError):  # closed while it was read
             for line in stream:
-                self._lines.put(line.decode(errors="replace").rstrip())
+                self._lines.put(self._left_out.sub("", line.decode(errors="replace").rstrip()))
         self._lines.put(None)
 
     def next(self, seconds: float) -> str | None:

@@ -113,7 +113,7 @@ class Trace(Said):
     """What the server says with -vvv, for one client."""
 
     def __init__(self, stream):
-        super().__init__(stream)
+        super().__init__(stream, threads=True)
         self._sfd = ""
         self._state = ""
 
