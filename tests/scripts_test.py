@@ -41,32 +41,100 @@ foreach name, chapter : chapters
 """
 
 
-def counted(output: str, status: int) -> tuple[int, int, int]:
-    tally = runner.count(output, status)
-    return tally.passed, tally.failed, tally.skipped
+class Run(unittest.TestCase):
+    """Of a project whose tests are shell commands. None has a chapter's name but `03-mwrite fails`."""
+
+    FAILS = "for i in $(seq 200); do echo line $i; done; exit 3"
+    COMMAND = """
+import sys
+sys.path.insert(0, sys.argv[1])
+import runner
+runner.TOP, runner.OPTIONS = runner.Path(sys.argv[2]), {name: () for name in runner.OPTIONS}
+sys.exit(runner.main(sys.argv[3:]))
+"""
+
+    def setUp(self):
+        self.directory = self.enterContext(tempfile.TemporaryDirectory())
+
+    def run_tests(self, words: list[str], **commands: str) -> subprocess.Popen:
+        """`commands`: each test's; its suite is `unit`, that of a chapter's `contract`."""
+        self.assertNotIn("'", "".join(commands.values()))
+        text = "project('try', meson_version: '>= 1.0')\nsh = find_program('sh')\n"
+        for name, command in commands.items():
+            title, suite = (name.replace("_", " "), "unit") if name[0] != "_" else (f"03-mwrite {name[1:]}", "contract")
+            text += f"test('{title}', sh, args: ['-c', '{command}'], suite: '{suite}')\n"
+        Path(self.directory, "meson.build").write_text(text, encoding="ascii")
+        return subprocess.Popen(
+            [sys.executable, "-c", self.COMMAND, TOP / "tests", self.directory, *words],
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+        )  # fmt: skip
+
+    def finish(self, running: subprocess.Popen) -> tuple[int, str]:
+        said, complaints = running.communicate(timeout=60)
+        self.assertEqual(complaints, "")
+        return running.returncode, said
+
+    def test_all_is_well(self):
+        status, said = self.finish(self.run_tests(["unit"], one="exit 0", two="exit 0", _other="exit 1"))
+        self.assertEqual((status, said.splitlines()[-1]), (0, "2 passed, 0 failed"), said)
+
+    def test_a_failure_is_shown_whole_with_the_way_to_run_it_again(self):
+        status, said = self.finish(self.run_tests(["unit", "contract"], one="exit 0", _fails=self.FAILS))
+        self.assertEqual((status, said.splitlines()[-1]), (1, "1 passed, 1 failed"), said)
+        self.assertIn("---- contract: 03-mwrite fails failed ----\nline 1\nline 2\n", said)
+        self.assertIn("\nline 200\n", said)
+        self.assertIn("---- again: meson test -C build -v '03-mwrite fails'\n", said)
+
+    def test_one_that_is_killed_is_a_failure(self):
+        status, said = self.finish(self.run_tests(["unit"], one="kill -SEGV $$"))
+        self.assertEqual((status, said.splitlines()[-1]), (1, "0 passed, 1 failed"), said)
+
+    def test_what_did_not_run_is_named_with_its_reason(self):
+        status, said = self.finish(self.run_tests(["unit"], one="exit 0", two_of_it="echo not run: no such thing; exit 77"))
+        self.assertEqual((status, said.splitlines()[-1]), (0, "1 passed, 0 failed, 1 skipped"), said)
+        self.assertIn("not run: two of it: no such thing\n", said)
+
+    def test_only_the_chapters_that_are_wanted(self):
+        for words, count in ((["03"], "1 passed"), (["04", "contract"], "0 passed"), (["04", "unit"], "1 passed")):
+            with self.subTest(words):
+                parts = ["contract"] if words == ["03"] else []
+                _, said = self.finish(self.run_tests(words + parts, one="exit 0", _one="exit 0"))
+                self.assertEqual(said.splitlines()[-1], f"{count}, 0 failed", said)
+
+    def test_a_set_up_that_fails_is_a_failure(self):
+        Path(self.directory, "build").write_text("in the way", encoding="ascii")
+        status, said = self.finish(self.run_tests(["unit"], one="exit 0"))
+        self.assertEqual((status, said.splitlines()[-1]), (1, "0 passed, 1 failed"), said)
+
+    def test_interrupted(self):
+        """Ctrl-C leaves nothing behind. The test says that it has begun by opening a pipe."""
+        pipe = Path(self.directory, "pipe")
+        os.mkfifo(pipe)
+        running = self.run_tests(["unit"], one=f"echo $$ >{pipe}; sleep 1000 & wait")
+        with pipe.open(encoding="ascii") as begun:
+            test = int(begun.readline())
+        running.send_signal(signal.SIGINT)
+        said, complaints = running.communicate(timeout=60)
+        self.assertEqual((running.returncode, complaints), (130, "\nstopped\n"), said)
+        self.assertEqual(Demo.left_by(test), [])
 
 
-class Count(unittest.TestCase):
-    DOCTEST = "[doctest] test cases:  12 |  {} passed | {} failed | 30 skipped\n[doctest] assertions: 99 | 99 passed | 0 failed |"
+class Contract(unittest.TestCase):
+    PROGRAM = TOP / "build" / "tests" / "contract" / "contract"
 
-    def test_doctest_leaves_out_what_a_chapter_does_not_claim(self):
-        self.assertEqual(counted(self.DOCTEST.format(12, 0), 0), (12, 0, 0))
-        self.assertEqual(counted(self.DOCTEST.format(10, 2), 1), (10, 2, 0))
-
-    def test_unittest(self):
-        self.assertEqual(counted("...\nRan 7 tests in 1.2s\n\nOK", 0), (7, 0, 0))
-        self.assertEqual(counted("Ran 1 test in 1.2s\n\nOK (skipped=1)", 0), (0, 0, 1))
-        self.assertEqual(counted("Ran 9 tests in 1.2s\n\nFAILED (failures=1, errors=2, skipped=3)", 1), (3, 3, 3))
-
-    def test_plain_closing_line(self):
-        self.assertEqual(counted("talk\n5 passed, 1 failed, 2 skipped\n", 1), (5, 1, 2))
-
-    def test_no_count_is_one_case(self):
-        self.assertEqual(counted("all is well", 0), (1, 0, 0))
-        self.assertEqual(counted("", -11), (0, 1, 0))
-
-    def test_a_bad_status_is_a_failure_whatever_was_counted(self):
-        self.assertEqual(counted(self.DOCTEST.format(12, 0), -6), (12, 1, 0))
+    def test_it_stops_at_the_first_report_of_a_sanitizer(self):
+        for ends in ("exit 66", 'echo "TCP INET: 1" >"$MEMCACHED_PORT_FILENAME"; sleep 1000 & wait'):
+            with self.subTest(ends), tempfile.TemporaryDirectory() as directory:
+                server = Path(directory, "server")
+                server.write_text(f"#!/bin/sh\necho WARNING: ThreadSanitizer: data race >&2\n{ends}\n", encoding="ascii")
+                server.chmod(0o755)
+                done = subprocess.run(
+                    [self.PROGRAM, f"--server={server}", "--capabilities=line", "--sanitized", "--deadline=5"],
+                    stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60,
+                )  # fmt: skip
+                self.assertNotEqual(done.returncode, 0)
+                self.assertEqual(done.stdout.count("WARNING: ThreadSanitizer"), 1, done.stdout)
 
 
 class Find(unittest.TestCase):
@@ -349,7 +417,7 @@ class Demo(unittest.TestCase):
         words = ["demo", chapter] if chapter else []
         with self.start([TOP / "chapters" / "run", *words, "--fast"], subprocess.PIPE) as demo:
             said, complaints = demo.communicate(timeout=self.SECONDS)
-        self.assertEqual((demo.returncode, self.left_by(demo)), (0, []), said + complaints)
+        self.assertEqual((demo.returncode, self.left_by(demo.pid)), (0, []), said + complaints)
         position, names = 0, {}
         for essential in essentials:
             match = re.compile(essential.format(**names)).search(said, position)
@@ -386,7 +454,7 @@ class Demo(unittest.TestCase):
                     if not had_come and text.encode() in said:
                         kill(demo.pid, number)
             demo.wait(self.SECONDS)
-        return demo.returncode, self.left_by(demo), said.decode()
+        return demo.returncode, self.left_by(demo.pid), said.decode()
 
     def start(self, command: list, output: int, complaints: int = subprocess.PIPE) -> subprocess.Popen:
         """In a session of its own, by which its processes are known; and it hears Ctrl-C, should these tests be deaf to it."""
@@ -409,12 +477,12 @@ class Demo(unittest.TestCase):
             os.killpg(demo.pid, signal.SIGKILL)
 
     @staticmethod
-    def left_by(demo: subprocess.Popen) -> list[int]:
+    def left_by(session: int) -> list[int]:
         left = []
         for stat in Path("/proc").glob("[0-9]*/stat"):
             with contextlib.suppress(OSError):  # has ended since
                 fields = stat.read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
-                if int(fields[3]) == demo.pid:
+                if int(fields[3]) == session:
                     left.append(int(stat.parent.name))
         return left
 

@@ -132,5 +132,7 @@ int main(int argc, char** argv) {
     return EXIT_FAILURE;
   }
   leave_out_what_it_cannot(context);
+  // What a sanitizer has found once, it would report for every case that follows.
+  if (under_test().sanitized) context.setOption("abort-after", 1);
   return context.run();
 }

@@ -261,7 +261,8 @@ void server_process::give_up(std::string_view problem) {
   signal(SIGKILL);
   siginfo_t info{};
   ::waitid(P_PIDFD, static_cast<id_t>(pidfd_.get()), &info, WEXITED);
-  throw std::runtime_error(std::string{problem} + "\n  command: " + command_line_ + "\n  its output:\n" + output());
+  const std::string message = std::string{problem} + "\n  command: " + command_line_ + "\n  its output:\n" + output();
+  FAIL(message);
 }
 
 }  // namespace contract
