@@ -184,8 +184,8 @@ TEST_SUITE("threads") {
           const std::string work =
               "set " + key + " 0 0 2000\r\n" + std::string(2'000, 'v') + "\r\nget " + key + "\r\nstats\r\n";
           ++at_work;
-          // Not before it is answered: a chapter without a fair share for each would serve a client who never lets it rest,
-          // and hear of no signal.
+          // Not before it is answered: a chapter without a fair share for each would serve a client who never lets it
+          // rest, and hear of no signal.
           do {
             c.send(work);
             static_cast<void>(c.receive_until("END\r\n"));  // of the get
