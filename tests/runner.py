@@ -16,6 +16,7 @@ parts, in their order
     clients    real clients from outside, and memcached beside each chapter
     sanitize   unit and contract again: memory and undefined behaviour (build-asan), data races (build-tsan)
     clang      clang++ builds everything, with warnings as errors and an unsigned char (build-clang); unit again
+    lint       clang-format, shellcheck and pyflakes have nothing to say, clang-tidy neither of what changed
     fuzz       hostile bytes, for a while
     bench      only if it is named: the bounds on speed that the project keeps
     fresh      only if it is named, alone: both commands of README on a bare Debian
@@ -47,10 +48,11 @@ sys.path.insert(0, str(TOP / "common" / "scripts"))
 
 import chapters  # noqa: E402
 
-PARTS = ("unit", "ladder", "tools", "contract", "clients", "sanitize", "clang", "fuzz", "bench")
+PARTS = ("unit", "ladder", "tools", "contract", "clients", "sanitize", "clang", "lint", "fuzz", "bench")
 PARTS_OF_A_CHAPTER = ("contract", "clients", "sanitize")
 ON_REQUEST = ("bench",)
 SCRIPTS = {
+    "lint": ("tests/lint.py",),
     "fuzz": ("tests/fuzz/run",),
     "bench": ("tests/bench/run", "--check"),
 }
@@ -271,11 +273,15 @@ class Runner:
             else:
                 self._add(Result("clang", "clang", "skipped", "there is no clang++"))
         for part in (part for part in parts if part in SCRIPTS):
+            if part == "lint" and not self.set_up("build"):
+                continue
             command = [*SCRIPTS[part], *(["--long"] if self._long and part == "fuzz" else [])]
             status, said = self.call(part, command, plain=True)
             verdict = {0: "passed", NOT_RUN: "skipped"}.get(status, "failed")
-            reason = said.rpartition("\n")[2].removeprefix("not run: ")
-            self._add(Result(part, part, verdict, reason), shlex.join(command))
+            for reason in re.findall(r"^not run: (.*)", said, re.MULTILINE):
+                self._add(Result(part, part, "skipped", reason))
+            if verdict != "skipped":
+                self._add(Result(part, part, verdict), shlex.join(command))
 
     def summary(self) -> int:
         say = self._screen.say
