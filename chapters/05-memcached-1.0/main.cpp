@@ -19,7 +19,7 @@ int main(int argc, char** argv) try {
   server srv(opts);                   // after prepare_process: an event base does not survive the fork of -d
   const pid_file pid(opts.pid_file);  // late: libevent itself ends a process that has no descriptor for it
   start_listening(srv, std::move(sockets));
-  ready.announce();  // with -d, the one who waits at the terminal ends here
+  ready.announce();   // with -d, the one who waits at the terminal ends here
   release_signals();  // they are events now
   event_base_loop(srv.main_base.get(), 0);
   return EX_OK;

@@ -20,7 +20,7 @@ int main(int argc, char** argv) try {
   memcached_thread_init(srv, opts.num_threads);
   const pid_file pid(opts.pid_file);  // late: libevent itself ends a process that has no descriptor for it
   start_listening(srv, std::move(sockets));
-  ready.announce();  // with -d, the one who waits at the terminal ends here
+  ready.announce();   // with -d, the one who waits at the terminal ends here
   release_signals();  // they are events now, and the workers inherited that they wait: only the master hears one
   event_base_loop(srv.dispatcher_thread.base.get(), 0);
   return EX_OK;

@@ -56,8 +56,8 @@ struct failing {
 // what the server wrote on stderr. Thread: the test's. Owns: the process and its directory.
 class server_process {
  public:
-  // `flags` follow those of the target, `assignments` ("NAME=value") the environment's. The test fails and ends when the
-  // server does not come up within the deadline.
+  // `flags` follow those of the target, `assignments` ("NAME=value") the environment's. The test fails and ends when
+  // the server does not come up within the deadline.
   explicit server_process(const std::vector<std::string>& flags = {}, listening where = listening::on_tcp,
                           const std::vector<std::string>& assignments = {});
   // A server on TCP, some of whose calls fail: see calls_can_fail().
