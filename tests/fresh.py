@@ -22,7 +22,6 @@ CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "driv
 DAYS = 30  # for so long the bare system is kept
 SECONDS = 1800  # for one command
 NOT_RUN = 77
-MIRRORS = {"debian": "http://deb.debian.org/debian", "ubuntu": "http://archive.ubuntu.com/ubuntu"}
 COMPONENTS = {"debian": "main", "ubuntu": "main,universe"}
 
 OF_THE_TESTS = ("ctags", "git", "memcached", "clang")
@@ -202,19 +201,19 @@ def bare_system(screen: Screen) -> Path:
     """An archive of what debootstrap makes, kept for a while."""
     system = platform.freedesktop_os_release()
     kind, release = system.get("ID", ""), system.get("VERSION_CODENAME", "")
-    if kind not in MIRRORS:
+    if kind not in COMPONENTS:
         raise CannotBeMade(f"this is {system.get('PRETTY_NAME', 'neither Debian nor Ubuntu')}, and neither Debian nor Ubuntu")
     base = CACHE / f"{kind}-{release}.tar"
     if base.exists() and time.time() - base.stat().st_mtime < DAYS * 24 * 3600:
         return base
     targets = ["apt-get", "indextargets", "--format", "$(REPO_URI)", f"Codename: {release}", "Created-By: Packages"]
     known = subprocess.run(targets, check=True, stdout=subprocess.PIPE, text=True).stdout.split()
-    mirror = next((uri for uri in known if uri.startswith("http")), MIRRORS[kind])
-    screen.say(f"  a bare {release} from {mirror}, kept in {CACHE}")
+    mirror = [uri for uri in known if uri.startswith("http")][:1]  # none: debootstrap knows one
+    screen.say(f"  a bare {release}, kept in {CACHE}")
     CACHE.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="drive_machine-fresh-") as folder:
         variant = ["--variant=minbase", f"--components={COMPONENTS[kind]}"]
-        call(screen, isolated("debootstrap", *variant, release, folder, mirror))
+        call(screen, isolated("debootstrap", *variant, release, folder, *mirror))
         unfinished = base.with_suffix(".part")
         call(screen, isolated("tar", "-cf", unfinished, "-C", folder, "."))
         unfinished.replace(base)
