@@ -114,7 +114,7 @@ class Runner:
 
     # What Ninja and Meson say of their progress, and what they say besides that nobody wants to read.
     PROGRESS = re.compile(r"\[\d+/\d+\] |\s*\d+/\d+ .* (OK|SKIP) ")
-    NOISE = re.compile(r"ninja: (Entering|no work)|(Ok|Expected Fail|Fail|Unexpected Pass|Skipped|Timeout): |Full log|Summary of|$")
+    NOISE = re.compile(r"ninja: (Entering|no work)|(Ok|Expected Fail|Fail|Unexpected Pass|Skipped|Timeout): |Full log|Summary of|>>> |$")
 
     def __init__(self, wanted: list[chapters.Chapter], long: bool):
         self._wanted = wanted

@@ -104,7 +104,7 @@ void add_events(line& out, std::int64_t events) noexcept {
   };
   static constexpr name names[] = {
       {EV_READ, "EV_READ"}, {EV_WRITE, "EV_WRITE"}, {EV_TIMEOUT, "EV_TIMEOUT"}, {EV_SIGNAL, "EV_SIGNAL"}};
-  std::string_view between = "";
+  std::string_view between;
   for (const name& n : names) {
     if ((events & n.event) == 0) continue;
     out << between << n.text;
