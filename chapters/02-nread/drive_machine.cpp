@@ -1,6 +1,6 @@
 // The state machine. An event says that a socket is ready; the connection's state says what to do about it.
 //
-//     libevent -> event_handler -> drive_machine -> one function a state -> the next state, or back to libevent
+//     libevent -> event_handler -> drive_machine -> one function per state -> the next state, or back to libevent
 //
 #include <sys/socket.h>
 #include <unistd.h>
@@ -130,7 +130,7 @@ std::optional<step> try_read_network(conn& c) {
   return go(conn_closing);
 }
 
-// conn_read: what is here goes first, then what the kernel has, and only then to sleep.
+// conn_read: first a command that is in the buffer, then what the kernel has; if there is neither, sleep.
 step read_command(conn& c) {
   if (const auto next = try_read_command(c)) return *next;
   if (const auto next = try_read_network(c)) return *next;

@@ -1,6 +1,6 @@
 // The state machine. An event says that a socket is ready; the connection's state says what to do about it.
 //
-//     libevent -> event_handler -> drive_machine -> one function a state -> the next state, or back to libevent
+//     libevent -> event_handler -> drive_machine -> one function per state -> the next state, or back to libevent
 //
 #include <sys/socket.h>
 #include <sys/uio.h>

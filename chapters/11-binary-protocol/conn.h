@@ -177,8 +177,8 @@ void conn_close(conn& c) noexcept;
 // The state's name, as in the code.
 [[nodiscard]] std::string_view state_text(conn_states state) noexcept;
 
-// The single door for every change of state (conn_new sets the first one): the trace hears of it, and a debug build
-// asserts that it is legal.
+// The single door for every change of state (conn_new sets the first one): the trace hears of it, and a build that
+// asserts (README, "A build that asserts") stops at one that is not legal.
 void conn_set_state(conn& c, conn_states state) noexcept;
 
 // Waits for other events than before. False: libevent refused, and the connection must be closed.
