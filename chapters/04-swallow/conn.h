@@ -34,7 +34,7 @@ using enum conn_states;
 enum class iparts {
   header = 0,  // "VALUE …" of the current item
   value = 1,   // its value
-  next = 2,    // nothing of it: let it go and take the next one
+  next = 2,    // its value is sent: let the item go and take the next one
 };
 
 // What a state decided: the next state, and whether to go back to libevent first.

@@ -160,7 +160,7 @@ step read_value(conn& c) {
   return go(conn_closing);
 }
 
-// conn_swallow: sbytes bytes go the way of conn_nread's, from rbuf and then from the socket, but end nowhere.
+// conn_swallow: takes sbytes bytes as conn_nread does, first from rbuf and then from the socket, and drops them.
 step swallow_value(conn& c) {
   if (c.sbytes == 0) return go(conn_read);
   if (const std::string_view here = c.rbuf.unread(); !here.empty()) {
