@@ -53,9 +53,9 @@ libevent_thread::~libevent_thread() {
 
 void setup_thread(libevent_thread& me) {
   std::array<int, 2> fds;
-  // Neither end may block: not the worker's, which would hang if it were woken for nothing, and not the master's. The
-  // pipe holds 65,536 bytes, and each stands for a client with a descriptor: up to that -c, accept fails before it is
-  // full.
+  // Neither end may block: not the worker's, which would hang if it were woken for nothing, and not the master's, which
+  // has other clients to accept. If the pipe is full the byte is lost. It holds 65,536 bytes, fewer where the user has
+  // very many pipes, and each byte stands for a client that the worker has not taken yet.
   if (pipe2(fds.data(), O_NONBLOCK | O_CLOEXEC) == -1) {
     throw std::system_error(errno, std::generic_category(), "cannot create the notify pipe");
   }
