@@ -1,4 +1,4 @@
-// Chapter 07: fairness, and one sendmsg a reply.
+// Chapter 07: fairness, and one sendmsg per reply.
 #include <event2/event.h>
 #include <sysexits.h>
 

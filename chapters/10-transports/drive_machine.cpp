@@ -253,7 +253,7 @@ void skip(conn& c, message& m, std::size_t sent) noexcept {
   part.iov_len -= sent;
 }
 
-// conn_write, conn_mwrite: as much of the reply as the kernel takes, by one sendmsg() a message.
+// conn_write, conn_mwrite: as much of the reply as the kernel takes, by one sendmsg() per message.
 step transmit(conn& c) {
   if (c.msgcurr == c.msglist.size()) return reply_sent(c);
   message& m = c.msglist[c.msgcurr];

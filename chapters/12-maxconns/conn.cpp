@@ -52,7 +52,7 @@ conn::~conn() {
 
 namespace {
 
-// First the descriptor, then the news: who hears it must find one.
+// First free the descriptor, then say so: a master that hears of it must find one.
 void give_back(server& srv, net::unique_fd fd) noexcept {
   const int sfd = fd.get();
   fd.reset();

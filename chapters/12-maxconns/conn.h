@@ -173,7 +173,7 @@ struct conn {
   std::array<char, data_buffer_size> wbuf;                         // where a reply of one line lies
   std::string write_and_free;                                      // a longer one; freed when it is sent
   std::vector<storage::item_ref> ilist;                            // what a get has found; held until all of it is sent
-  std::vector<std::array<unsigned char, udp_header_size>> hdrbuf;  // UDP: one a message
+  std::vector<std::array<unsigned char, udp_header_size>> hdrbuf;  // UDP: one per message
   std::vector<std::array<char, 24>> suffixlist;  // gets: the ends of the header lines, with the cas numbers
 
   short ev_flags = 0;  // what `event` waits for

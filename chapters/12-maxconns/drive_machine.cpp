@@ -204,7 +204,8 @@ step try_read_udp(conn& c) {
 // A value that is not whole in its datagram never will be.
 step no_rest_will_come(conn& c) {
   c.item.reset();
-  if (c.prot == binding_protocol::binary) return go(conn_new_cmd);  // as half a header: no line for who speaks packets
+  // A binary client cannot read a line of text. It hears nothing, as it does after half a header.
+  if (c.prot == binding_protocol::binary) return go(conn_new_cmd);
   return out_string(c, "SERVER_ERROR multi-packet request not supported");
 }
 
@@ -271,7 +272,7 @@ void skip(conn& c, message& m, std::size_t sent) noexcept {
   part.iov_len -= sent;
 }
 
-// conn_write, conn_mwrite: as much of the reply as the kernel takes, by one sendmsg() a message.
+// conn_write, conn_mwrite: as much of the reply as the kernel takes, by one sendmsg() per message.
 step transmit(conn& c) {
   if (c.msgcurr == c.msglist.size()) return reply_sent(c);
   message& m = c.msglist[c.msgcurr];

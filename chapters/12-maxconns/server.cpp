@@ -110,7 +110,7 @@ void start_listening(server& srv, std::vector<listening_socket> sockets) {
 namespace {
 
 // "stats conns": every connection's address and state. What belongs to another thread is read as it is at the moment.
-// conns_lock is held through a getpeername a connection, and a worker that would begin or close one waits that long.
+// conns_lock is held meanwhile, for one getpeername() per connection; a worker that wants to begin or close one waits.
 void add_conns_stats(server& srv, const storage::add_stat& add) {
   const std::scoped_lock hold(srv.conns_lock);
   for (const std::unique_ptr<conn>& c : srv.conns) {

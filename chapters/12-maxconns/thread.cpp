@@ -137,8 +137,8 @@ void thread_libevent_process(evutil_socket_t fd, short, void* arg) noexcept {
   me.srv.trace.byte_read(fd, byte);
   switch (byte) {
     case 'c':
-      // The queue is the truth and the byte a hint: whoever wakes drains the queue, so a lost byte costs nobody his
-      // turn.
+      // The queue is the truth and the byte a hint: a worker that wakes drains its queue. A client whose byte was lost
+      // waits until the next byte comes, and no longer.
       while (std::unique_ptr<conn_queue_item> item = cq_pop(me.new_conn_queue)) {
         me.srv.trace.popped(item->sfd.get(), me.new_conn_queue.length);
         conn_new(me, std::move(item->sfd), item->init_state, item->event_flags, item->read_buffer_size,
