@@ -4,39 +4,13 @@
 Wants strace, and the right to attach it to the server (root, or kernel.yama.ptrace_scope=0)."""
 
 import argparse
-import re
-import signal
-import subprocess
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 
+from calls import counted, cpu_time
 from client import Client, needs, run, verdict
 
 IO = ("epoll_wait", "read", "write", "sendmsg")
 PAUSE = 0.001  # between two requests: strace slows the server down, and it shall find nothing to read, as without strace
-
-
-def cpu_time(pid: int) -> int:
-    """Nanoseconds of CPU that the process has used, all its threads."""
-    return sum(int((task / "schedstat").read_text().split()[0]) for task in Path(f"/proc/{pid}/task").iterdir())
-
-
-@contextmanager
-def counted(pid: int, calls: dict[str, int]) -> Iterator[None]:
-    """Fills `calls` with the system calls that the process makes in between."""
-    strace = subprocess.Popen(["strace", "-f", "-c", "-p", str(pid)], stderr=subprocess.PIPE, text=True)
-    first = strace.stderr.readline()
-    if "attached" not in first:
-        raise SystemExit(first.strip())
-    yield
-    strace.send_signal(signal.SIGINT)
-    for line in strace.communicate()[1].splitlines():
-        # "% time     seconds  usecs/call     calls    errors syscall"
-        if row := re.fullmatch(r"\s*[\d.]+\s+[\d.]+\s+\d+\s+(\d+)(?:\s+\d+)?\s+(\w+)", line):
-            if row[2] != "total":
-                calls[row[2]] = int(row[1])
 
 
 def main() -> None:
