@@ -143,8 +143,9 @@ namespace {
 void conn_set_state(conn& c, conn_states state) noexcept {
   if (state == c.state) return;
   assert(is_legal(c.state, state));
-  c.srv.trace.state(c.sfd.get(), c.state, state);
+  const conn_states before = c.state;
   c.state = state;
+  c.srv.trace.state(c.sfd.get(), before, state);
 }
 
 bool update_event(conn& c, short new_flags) noexcept {

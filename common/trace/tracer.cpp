@@ -195,6 +195,12 @@ void tracer::tell(const trace_event& e) noexcept {
   errno = before;
 }
 
+void tracer::tell(kind what, int sfd, std::int64_t number) noexcept {
+  tell({.what = what, .sfd = sfd, .number = number});
+}
+
+void tracer::tell(kind what, int sfd, std::string_view text) noexcept { tell({what, sfd, text}); }
+
 void tracer::tell_call(int sfd, std::string_view name, ssize_t result) noexcept {
   tell({.what = kind::call, .sfd = sfd, .text = name, .number = result, .error = result == -1 ? errno : 0});
 }

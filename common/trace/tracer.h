@@ -73,30 +73,30 @@ class tracer {
   static void name_this_thread(std::string_view name) noexcept;
 
   void listening(int sfd) noexcept {
-    if (heard(2)) tell({kind::listening, sfd});
+    if (heard(2)) tell(kind::listening, sfd);
   }
   void opened(int sfd) noexcept {
-    if (heard(2)) tell({kind::opened, sfd});
+    if (heard(2)) tell(kind::opened, sfd);
   }
   void closed(int sfd) noexcept {
-    if (heard(2)) tell({kind::closed, sfd});
+    if (heard(2)) tell(kind::closed, sfd);
   }
   void command(int sfd, std::string_view line) noexcept {
-    if (heard(2)) tell({kind::command, sfd, line});
+    if (heard(2)) tell(kind::command, sfd, line);
   }
   void reply(int sfd, std::string_view line) noexcept {
-    if (heard(2)) tell({kind::reply, sfd, line});
+    if (heard(2)) tell(kind::reply, sfd, line);
   }
   void item(int sfd, std::string_view key) noexcept {
-    if (heard(2)) tell({kind::item, sfd, key});
+    if (heard(2)) tell(kind::item, sfd, key);
   }
 
   // `events`: libevent's EV_READ, EV_WRITE …; 0: nothing.
   void woken(int sfd, short events) noexcept {
-    if (heard(3)) tell({.what = kind::woken, .sfd = sfd, .number = events});
+    if (heard(3)) tell(kind::woken, sfd, events);
   }
   void asleep(int sfd, short events) noexcept {
-    if (heard(3)) tell({.what = kind::asleep, .sfd = sfd, .number = events});
+    if (heard(3)) tell(kind::asleep, sfd, events);
   }
   // Directly behind the call: if `result` is -1, errno says why.
   void call(int sfd, std::string_view name, ssize_t result) noexcept {
@@ -105,37 +105,37 @@ class tracer {
   // `states` has a state_text() of its own, which is asked only when somebody listens.
   template <typename states>
   void state(int sfd, std::type_identity_t<states> from, states to) noexcept {
-    if (heard(3)) tell({kind::state, sfd, state_text(from), state_text(to)});
+    if (heard(3)) tell_state(sfd, from, to);
   }
 
   void dispatched(int sfd, int worker) noexcept {
-    if (heard(3)) tell({.what = kind::dispatched, .sfd = sfd, .number = worker});
+    if (heard(3)) tell(kind::dispatched, sfd, worker);
   }
   void pushed(int sfd, std::size_t length) noexcept {
-    if (heard(3)) tell({.what = kind::pushed, .sfd = sfd, .number = static_cast<std::int64_t>(length)});
+    if (heard(3)) tell(kind::pushed, sfd, static_cast<std::int64_t>(length));
   }
   void popped(int sfd, std::size_t length) noexcept {
-    if (heard(3)) tell({.what = kind::popped, .sfd = sfd, .number = static_cast<std::int64_t>(length)});
+    if (heard(3)) tell(kind::popped, sfd, static_cast<std::int64_t>(length));
   }
   void byte_written(int pipe, char byte) noexcept {
-    if (heard(3)) tell({.what = kind::byte_written, .sfd = pipe, .number = byte});
+    if (heard(3)) tell(kind::byte_written, pipe, byte);
   }
   void byte_read(int pipe, char byte) noexcept {
-    if (heard(3)) tell({.what = kind::byte_read, .sfd = pipe, .number = byte});
+    if (heard(3)) tell(kind::byte_read, pipe, byte);
   }
 
   void muted(int sfd) noexcept {
-    if (heard(3)) tell({kind::muted, sfd});
+    if (heard(3)) tell(kind::muted, sfd);
   }
   void heard_again(int sfd) noexcept {
-    if (heard(3)) tell({kind::heard_again, sfd});
+    if (heard(3)) tell(kind::heard_again, sfd);
   }
   // Not on stderr, where a timer that fires all the time would drown the rest.
   void timer(std::string_view whose) noexcept {
-    if (heard(recording)) tell({kind::timer, -1, whose});
+    if (heard(recording)) tell(kind::timer, -1, whose);
   }
   void given_back(int sfd) noexcept {
-    if (heard(3)) tell({kind::given_back, sfd});
+    if (heard(3)) tell(kind::given_back, sfd);
   }
 
   // `what` failed; errno, if it is meant, is passed as `error` (0: none).
@@ -147,10 +147,20 @@ class tracer {
   // Above every level. Added to loudness_ once there is a sink: one comparison answers for stderr and the sinks.
   static constexpr unsigned recording = 1u << 31;
 
+#ifdef WITHOUT_TRACE
+  static constexpr bool heard(unsigned) noexcept { return false; }
+#else
   [[nodiscard]] bool heard(unsigned level) const noexcept { return loudness_.load(std::memory_order_relaxed) >= level; }
-  // Cold: the compiler moves the way to them out of the caller's path.
-  [[gnu::cold]] void tell(const trace_event& e) noexcept;
+#endif
+  // Cold, and with arguments that fit into registers: the caller's path has one branch more, and no larger frame.
+  [[gnu::cold]] void tell(kind what, int sfd, std::int64_t number = 0) noexcept;
+  [[gnu::cold]] void tell(kind what, int sfd, std::string_view text) noexcept;
   [[gnu::cold]] void tell_call(int sfd, std::string_view name, ssize_t result) noexcept;
+  template <typename states>
+  [[gnu::cold, gnu::noinline]] void tell_state(int sfd, states from, states to) noexcept {
+    tell({kind::state, sfd, state_text(from), state_text(to)});
+  }
+  [[gnu::cold]] void tell(const trace_event& e) noexcept;
   void print(const trace_event& e) noexcept;
 
   std::atomic<unsigned> loudness_;  // the verbosity, with `recording` added
