@@ -27,7 +27,7 @@ def observe(name: str, process: Process, port: int) -> float:
         clients.append(Client(port))
         clients[-1].ask(b"get k\r\n", b"END\r\n")
     each = (resident(process.pid) - before) / CONNECTIONS
-    print(f"{name:<34} {each:>7,.0f} bytes a connection   {(1 << 20) / each:>7,.0f} connections in a MiB")
+    print(f"{name:<34} {each:>7,.0f} bytes per connection   {(1 << 20) / each:>7,.0f} connections in a MiB")
     return each
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 CPU = "CPU per request, as a ratio to the peer's of the same run"  # memcached's, or of a proxy nutcracker's
 PEAK = "resident memory at its largest under the load, as a ratio to the peer's of the same run"
 RESIDENT = "resident memory while nobody asks, as a ratio to the peer's of the same run"
-INSTRUCTIONS = "user-space instructions a request"
+INSTRUCTIONS = "user-space instructions per request"
 IDLE = "bytes of memory an idle connection"
 SOAK = "bytes of growth under load, once warm"
 

@@ -1,4 +1,4 @@
-"""Draws what each chapter buys: CPU time a request, memory. A panel a workload, a bar a chapter, its peer as the line."""
+"""Draws what each chapter buys: CPU time per request, memory. A panel per workload, a bar per chapter, its peer as the line."""
 
 from dataclasses import dataclass
 from html import escape

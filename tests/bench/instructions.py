@@ -1,4 +1,4 @@
-"""User-space instructions a request, counted by valgrind: within 3 % on every run, whatever else the machine does."""
+"""User-space instructions per request, counted by valgrind: within 3 % on every run, whatever else the machine does."""
 
 import pathlib
 import re
@@ -25,7 +25,7 @@ COUNTED = {  # workload: what 1.4.25 takes, 12-byte keys and 100-byte values
 def count(bench, program, core, name):
     """Instructions for one request of the workload from a single connection, in the thread that serves it.
 
-    That thread alone, because others work by the clock: 1.6's LRU maintainer adds some hundred instructions a request on
+    That thread alone, because others work by the clock: 1.6's LRU maintainer adds some hundred instructions per request on
     a quiet machine, and more than a thousand on a busy one.
     """
     workload = workloads.find(name)

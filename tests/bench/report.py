@@ -148,7 +148,7 @@ def counted(number, noun):
 def _rows(figures, workload):
     whose = "proxy" if workload.behind else "server"
     columns = {
-        "idle": {"bytes a connection": "bytes_per_connection"},
+        "idle": {"bytes per connection": "bytes_per_connection"},
         "resident": {"resident bytes": "resident_bytes"},
     }.get(
         workload.kind,
