@@ -1,19 +1,39 @@
 #!/usr/bin/env python3
-"""One datagram to a server, in the name of another server. How many datagrams follow it within a second?
+"""One datagram to a server, in the name of another server. How much do the two have to read from then on?
 
-Both serve UDP on 127.0.0.1, at the two ports given. Wants to be root: only root may write a datagram's header himself."""
+Both serve UDP and TCP on 127.0.0.1, at the two ports given. Wants to be root: only root may write a datagram's header
+himself."""
 
 import argparse
 import socket
 import struct
 import time
-from pathlib import Path
+
+from client import Client
+
+QUESTION = len(b"stats\r\n")
 
 
-def datagrams() -> int:
-    """How many this machine has sent so far, whoever sent them."""
-    names, numbers = (line.split() for line in Path("/proc/net/snmp").read_text().splitlines() if line.startswith("Udp:"))
-    return int(dict(zip(names, numbers))["OutDatagrams"])
+def forge(origin: int, port: int) -> None:
+    """Sends nonsense to `port`, as if it came from the port `origin`."""
+    request = bytes((0, 1, 0, 0, 0, 1, 0, 0)) + b"what is this\r\n"
+    header = struct.pack("!4H", origin, port, 8 + len(request), 0)  # from, to, length, no checksum
+    try:
+        with socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_UDP) as raw:
+            raw.sendto(header + request, ("127.0.0.1", 0))
+    except PermissionError:
+        raise SystemExit("only root may write a datagram's header himself") from None
+
+
+def bytes_read(watchers: list[Client]) -> int:
+    """What the servers have read so far, this question included."""
+    return sum(int(watcher.stats()["bytes_read"]) for watcher in watchers)
+
+
+def verdict(first: int, second: int) -> str:
+    if first == 0:
+        return "nobody has read it. Do both serve UDP (-U)?"
+    return "the two talk, and nobody else is needed." if second else "it was answered, and that was all."
 
 
 def main() -> None:
@@ -21,17 +41,15 @@ def main() -> None:
     parser.add_argument("port", type=int, help="the server that is asked")
     parser.add_argument("other", type=int, help="the server in whose name it is asked")
     args = parser.parse_args()
-    before = datagrams()
-    with socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_UDP) as forger:
-        request = bytes((0, 1, 0, 0, 0, 1, 0, 0)) + b"what is this\r\n"
-        header = struct.pack("!4H", args.other, args.port, 8 + len(request), 0)  # from, to, length, no checksum
-        forger.sendto(header + request, ("127.0.0.1", 0))
-    time.sleep(1)
-    first = datagrams() - before
-    time.sleep(1)
-    second = datagrams() - before - first
-    print(f"datagrams in the first second: {first:,}   in the next: {second:,}")
-    print("Verdict:", "the two talk, and nobody else is needed." if second > 100 else "it was answered, and that was all.")
+    watchers = [Client(args.port), Client(args.other)]
+    counts = [bytes_read(watchers)]
+    forge(args.other, args.port)
+    for _ in range(2):
+        time.sleep(1)
+        counts.append(bytes_read(watchers))
+    first, second = (after - before - QUESTION * len(watchers) for before, after in zip(counts, counts[1:]))
+    print(f"the two have read {first:,} bytes in the first second, and {second:,} in the next")
+    print("Verdict:", verdict(first, second))
 
 
 if __name__ == "__main__":
