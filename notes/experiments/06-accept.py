@@ -8,7 +8,7 @@ import argparse
 import time
 
 from calls import counted, cpu_time
-from client import Client
+from client import Client, needs, run, verdict
 
 ROUNDS, BURST = 20, 50
 
@@ -28,6 +28,8 @@ def main() -> None:
     parser.add_argument("pid", type=int, help="the server's process number")
     parser.add_argument("--time", action="store_true", help="time of the processor instead, without strace")
     args = parser.parse_args()
+    needs("strace")
+    accepts: list[float] = []
     for name, at_once in (("one at a time", 1), ("fifty at once", BURST)):
         clients = ROUNDS * BURST
 
@@ -44,9 +46,12 @@ def main() -> None:
         with counted(args.pid, calls):
             visits()
             time.sleep(0.1)  # the last of them leave
+        accepts.append(calls.get("accept4", 0) / clients)
         shown = "   ".join(f"{call} {calls.get(call, 0) / clients:.2f}" for call in ("accept4", "epoll_wait"))
         print(f"{name}:   {shown}   all calls {sum(calls.values()) / clients:.2f}   per client")
+    if accepts:
+        verdict("one accept4 per client" if accepts[0] < 1.5 else "a client that comes alone costs a second accept4")
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

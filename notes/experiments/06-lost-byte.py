@@ -3,7 +3,7 @@
 
 The server runs with one worker, and under strace, which makes one write() fail: note 06 shows how."""
 
-from client import Client, arguments
+from client import Client, arguments, run, verdict
 
 PATIENCE = 1.0  # seconds; an answer takes less than a millisecond
 LATER = 3.0
@@ -43,12 +43,12 @@ def main() -> None:
     print("three seconds later:", ", ".join(filter(None, (newcomer.look() for newcomer in crowd))) or "nobody waits")
     late = [newcomer.letter for newcomer in crowd if not newcomer.served]
     if late:
-        print(f"Verdict: one byte was lost, and the worker is one client behind for ever: now it is {late[0]} who waits.")
+        verdict(f"one byte was lost, and the worker is one client behind for ever: now it is {late[0]} who waits")
     elif waited:
-        print("Verdict: one byte was lost, and who waited for it was served as soon as the next client came.")
+        verdict("one byte was lost, and who waited for it was served as soon as the next client came")
     else:
-        print("Verdict: no byte was lost.")
+        verdict("no byte was lost")
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -9,7 +9,7 @@ import socket
 import struct
 import time
 
-from client import Client
+from client import Client, run, verdict
 
 QUESTION = len(b"stats\r\n")
 
@@ -18,22 +18,13 @@ def forge(origin: int, port: int) -> None:
     """Sends nonsense to `port`, as if it came from the port `origin`."""
     request = bytes((0, 1, 0, 0, 0, 1, 0, 0)) + b"what is this\r\n"
     header = struct.pack("!4H", origin, port, 8 + len(request), 0)  # from, to, length, no checksum
-    try:
-        with socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_UDP) as raw:
-            raw.sendto(header + request, ("127.0.0.1", 0))
-    except PermissionError:
-        raise SystemExit("only root may write a datagram's header himself") from None
+    with socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_UDP) as raw:
+        raw.sendto(header + request, ("127.0.0.1", 0))
 
 
 def bytes_read(watchers: list[Client]) -> int:
     """What the servers have read so far, this question included."""
     return sum(int(watcher.stats()["bytes_read"]) for watcher in watchers)
-
-
-def verdict(first: int, second: int) -> str:
-    if first == 0:
-        return "nobody has read it. Do both serve UDP (-U)?"
-    return "the two talk, and nobody else is needed." if second else "it was answered, and that was all."
 
 
 def main() -> None:
@@ -49,8 +40,10 @@ def main() -> None:
         counts.append(bytes_read(watchers))
     first, second = (after - before - QUESTION * len(watchers) for before, after in zip(counts, counts[1:]))
     print(f"the two have read {first:,} bytes in the first second, and {second:,} in the next")
-    print("Verdict:", verdict(first, second))
+    if first == 0:
+        raise EOFError("nobody has read the datagram; start both servers with -U, as the note says")
+    verdict("the two talk, and nobody else is needed" if second else "it was answered, and that was all")
 
 
 if __name__ == "__main__":
-    main()
+    run(main)
