@@ -15,6 +15,7 @@ client_packages=(
   php-cli php-memcached
   ruby ruby-dalli
 )
+fault_packages=(strace)
 fuzz_packages=(clang libclang-rt-dev)
 lint_packages=(clang-format clang-tidy shellcheck pyflakes3)
 
@@ -37,7 +38,7 @@ missing_packages() {
 present_without_dpkg() {
   case $1 in
     g++) command -v c++ || command -v g++ || command -v clang++ ;;
-    clang-format | clang-tidy | shellcheck | pyflakes3 | meson | pkg-config | python3 | git | memcached | nutcracker) command -v "$1" ;;
+    clang-format | clang-tidy | shellcheck | pyflakes3 | meson | pkg-config | python3 | git | memcached | nutcracker | strace) command -v "$1" ;;
     ninja-build) command -v ninja ;;
     clang) command -v clang++ ;;
     libclang-rt-dev) echo 'extern "C" int LLVMFuzzerTestOneInput(const char*, unsigned long) { return 0; }' |
