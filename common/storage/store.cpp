@@ -300,9 +300,7 @@ item_ref store::take_oldest(unsigned slab_class, std::size_t size, bool may_evic
   const std::scoped_lock lru_lock(l.mutex);
   item_ref taken;
   if (item* const first = l.aside.oldest) {
-    const fate what = take(l, *first, size, may_evict, taken);
-    if (what == fate::taken) return taken;
-    if (what == fate::held) l.put_aside(*first);  // the next look is at another one
+    if (take(l, *first, size, may_evict, taken) == fate::taken) return taken;
   }
   item* it = l.items.oldest;
   for (std::size_t tries = std::min(l.items.size, tail_tries); tries > 0; --tries) {
@@ -311,10 +309,7 @@ item_ref store::take_oldest(unsigned slab_class, std::size_t size, bool may_evic
       case fate::taken: return taken;
       case fate::alive: return {};
       case fate::unknown: break;
-      case fate::held:
-        ++l.counters.lrutail_reflocked;
-        l.put_aside(*it);
-        break;
+      case fate::held: ++l.counters.lrutail_reflocked; break;
     }
     it = newer;
   }
@@ -332,7 +327,10 @@ store::fate store::take(lru& l, item& it, std::size_t size, bool may_evict, item
   if (!slice_lock.owns_lock()) return fate::unknown;
   const bool dead = is_dead(it);
   if (!dead && !may_evict) return fate::alive;
-  if (it.refcount.load(std::memory_order_acquire) > 1) return fate::held;
+  if (it.refcount.load(std::memory_order_acquire) > 1) {
+    l.put_aside(it);  // the next look is at another one
+    return fate::held;
+  }
   l.count_departure(it, dead, time());
   slabs_.reuse(it, size);
   taken = detach(s, l, it, hash);
