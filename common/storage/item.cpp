@@ -1,14 +1,15 @@
-// Dropping a reference to an item.
+// The last reference to an item is gone.
 #include "common/storage/item.h"
+
+#include <mutex>
 
 #include "common/storage/slabs.h"
 
 namespace storage {
 
-// Release: what this holder read or wrote is over before anyone finds the count lower. Acquire: the last holder sees
-// that it is over for all the others before the chunk gets a new tenant.
-void item_ref::release(item& it, slabs& home) noexcept {
-  if (it.refcount.fetch_sub(1, std::memory_order_acq_rel) == 1) home.give_back(it);
+void item_ref::give_back(item& it, slabs& home) noexcept {
+  const std::scoped_lock lock(home.mutex(it.slabs_clsid));
+  home.give_back(it);
 }
 
 }  // namespace storage

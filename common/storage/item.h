@@ -18,8 +18,8 @@ using unix_time = std::uint32_t;
 // Layout behind the header: key, then " <flags> <bytes>\r\n", then the value with its own "\r\n". The three stand in
 // the order in which a reply sends them, so everything after the word VALUE is one run of memory.
 //
-// Thread: `h_next`, `cas` and `it_flags` belong to the lock of the item's hash slice, `next` and `prev` to the LRU
-// lock of its class; `time` and `exptime` are written under both, so that either is enough to read them; `refcount` is
+// Thread: `h_next`, `cas` and `it_flags` belong to the lock of the item's hash slice, `next` and `prev` to that of its
+// slab class; `time` and `exptime` are written under both, so that either is enough to read them; `refcount` is
 // everybody's. What a reply needs (key, suffix, value, flags, cas) never changes while anyone but the table holds a
 // reference.
 struct item {
@@ -55,6 +55,11 @@ struct item {
   // The value alone.
   [[nodiscard]] std::string_view value() const noexcept { return data().substr(0, nbytes - 2); }
 
+  // True: nobody holds a reference any more, and the caller gives the chunk back.
+  // Release: what this holder read or wrote is over before anyone finds the count lower. Acquire: the last holder sees
+  // that it is over for all the others before the chunk gets a new tenant.
+  [[nodiscard]] bool drop_reference() noexcept { return refcount.fetch_sub(1, std::memory_order_acq_rel) == 1; }
+
   [[nodiscard]] std::size_t total_size() const noexcept { return sizeof(item) + nkey + nsuffix + nbytes; }
 };
 
@@ -66,7 +71,8 @@ enum item_flags : std::uint8_t {
 
 // A counted reference: while one lives, the chunk is neither freed nor rewritten, even if the key was deleted or
 // evicted meanwhile. Must not outlive the store. Move-only. Thread: a reference has one holder; references of several
-// threads to the same item are independent. Owns: one count.
+// threads to the same item are independent. It must not die while its holder has the lock of the item's class, which
+// the chunk needs to go back. Owns: one count.
 class item_ref {
  public:
   item_ref() noexcept = default;
@@ -84,7 +90,8 @@ class item_ref {
   ~item_ref() { reset(); }
 
   void reset() noexcept {
-    if (item_ != nullptr) release(*std::exchange(item_, nullptr), *home_);
+    item* const it = std::exchange(item_, nullptr);
+    if (it != nullptr && it->drop_reference()) give_back(*it, *home_);
   }
   // Adds a count to an item on which the caller already holds one.
   [[nodiscard]] item_ref share() const noexcept {
@@ -98,7 +105,7 @@ class item_ref {
   [[nodiscard]] explicit operator bool() const noexcept { return item_ != nullptr; }
 
  private:
-  static void release(item& it, slabs& home) noexcept;
+  static void give_back(item& it, slabs& home) noexcept;
 
   item* item_ = nullptr;
   slabs* home_ = nullptr;

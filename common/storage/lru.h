@@ -5,7 +5,6 @@
 #include <cstdint>
 
 #include "common/storage/item.h"
-#include "common/storage/optional_mutex.h"
 
 namespace storage {
 
@@ -47,10 +46,9 @@ struct item_list {
 // once at the tail, and not every time: clients slow to read their replies block nobody. As soon as nobody holds it,
 // it is the first to go. (1.4.25 leaves it at the tail.)
 //
-// Thread: all under `mutex`. Moving an item takes the lock of its hash slice, too. Aligned, so that the locks of
-// neighbours do not share a cache line. Owns: nothing.
+// Thread: all under the lock of its class, slabs::mutex(). Moving an item takes the lock of its hash slice, too.
+// Aligned, so that neighbours, which have different locks, do not share a cache line. Owns: nothing.
 struct alignas(64) lru {
-  mutable optional_mutex mutex;
   item_list items;  // in the order of their use
   item_list aside;  // their turn had come, and somebody held them
   lru_counters counters;

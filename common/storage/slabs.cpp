@@ -52,7 +52,6 @@ unsigned slabs::class_of(std::size_t size) const noexcept {
 
 item* slabs::allocate(unsigned slab_class, std::size_t size) noexcept {
   chunk_class& c = classes_[slab_class];
-  const std::scoped_lock lock(c.mutex);
   if (c.free == nullptr && c.uncut_count == 0 && !add_page(slab_class)) return nullptr;
 
   item* it;
@@ -89,16 +88,13 @@ bool slabs::add_page(unsigned slab_class) noexcept {
 
 void slabs::give_back(item& it) noexcept {
   chunk_class& c = classes_[it.slabs_clsid];
-  const std::scoped_lock lock(c.mutex);
   c.mem_requested -= it.total_size();
   it.next = std::exchange(c.free, &it);
   ++c.free_count;
 }
 
 void slabs::reuse(const item& it, std::size_t size) noexcept {
-  chunk_class& c = classes_[it.slabs_clsid];
-  const std::scoped_lock lock(c.mutex);
-  c.mem_requested += size - it.total_size();
+  classes_[it.slabs_clsid].mem_requested += size - it.total_size();
 }
 
 slab_statistics slabs::statistics(unsigned slab_class) const noexcept {

@@ -26,8 +26,9 @@ struct slab_statistics {
 };
 
 // Classes are numbered from 1, as memcached numbers them. Pages are taken on demand, up to the limit, and never given
-// back. Thread: any. Each class has its lock; the innermost of all, together with the one over the pages that follows
-// it. Owns: the pages, hence every item.
+// back. Thread: any; what needs the lock of a class says so. The lock is the caller's to take, because it guards the
+// LRU of the class, too: whoever wants a chunk looks at the LRU first, and whoever drops an item has a chunk to give
+// back. (1.4.25 has one lock for all chunks, and one for each LRU.) Owns: the pages, hence every item.
 class slabs {
  public:
   // Throws std::bad_alloc.
@@ -38,6 +39,11 @@ class slabs {
   [[nodiscard]] unsigned classes() const noexcept { return static_cast<unsigned>(chunk_sizes_.size() - 1); }
   [[nodiscard]] std::size_t chunk_size(unsigned slab_class) const noexcept { return chunk_sizes_[slab_class]; }
 
+  // The lock of a class; after it, only that of the pages may be taken.
+  [[nodiscard]] optional_mutex& mutex(unsigned slab_class) const noexcept { return classes_[slab_class].mutex; }
+
+  // ---- Under the lock of the class ----
+
   // A chunk for an item of this size, with one reference, the caller's; only `slabs_clsid` and `refcount` are set.
   // Null: no chunk is free, and no page may be added or the system has none.
   [[nodiscard]] item* allocate(unsigned slab_class, std::size_t size) noexcept;
@@ -45,6 +51,8 @@ class slabs {
   void give_back(item& it) noexcept;
   // The chunk of `it`, which only the caller knows, will hold an item of another size.
   void reuse(const item& it, std::size_t size) noexcept;
+
+  // ---- Without it ----
 
   [[nodiscard]] slab_statistics statistics(unsigned slab_class) const noexcept;
   [[nodiscard]] std::size_t total_malloced() const noexcept;

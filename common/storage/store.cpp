@@ -10,6 +10,7 @@
 #include <mutex>
 #include <optional>
 #include <stdexcept>
+#include <utility>
 
 namespace storage {
 namespace {
@@ -18,7 +19,7 @@ constexpr unsigned max_lock_power = 16;
 constexpr std::size_t max_key = std::numeric_limits<decltype(item::nkey)>::max();
 constexpr std::size_t crlf = 2;
 
-// memcached's ITEM_UPDATE_INTERVAL: a popular item takes the lock of its LRU once a minute, not at every get.
+// memcached's ITEM_UPDATE_INTERVAL: a popular item takes the lock of its class once a minute, not at every get.
 constexpr unix_time use_interval = 60;
 
 // How many items at the tail of an LRU one allocation looks at before it gives up.
@@ -123,9 +124,6 @@ store::store(const options& opts)
     s.table = hash_table(options_.hash_power - options_.locks.power.value_or(0));
     if (options_.locks.power) s.mutex.turn_on();
   }
-  for (lru& l : lrus_) {
-    if (options_.locks.power) l.mutex.turn_on();
-  }
 }
 
 store::~store() = default;
@@ -192,41 +190,45 @@ void store::use(item& it) noexcept {
   it.it_flags |= item_fetched;
   const unix_time now = time();
   if (now - it.time <= use_interval) return;
-  lru& l = lrus_[it.slabs_clsid];
-  const std::scoped_lock lock(l.mutex);
+  const std::scoped_lock lock(slabs_.mutex(it.slabs_clsid));
   it.time = now;
-  l.move_to_newest(it);
+  lrus_[it.slabs_clsid].move_to_newest(it);
 }
 
-void store::link(slice& s, const item_ref& fresh, std::uint64_t hash) noexcept {
+void store::link(slice& s, item* old, const item_ref& fresh, std::uint64_t hash) noexcept {
   item& it = *fresh;
   assert((it.it_flags & item_linked) == 0);
   it.refcount.fetch_add(1, std::memory_order_relaxed);
   it.it_flags = item_linked;
   it.cas = next_number();
+  if (old != nullptr && old->slabs_clsid != it.slabs_clsid) unlink(s, *std::exchange(old, nullptr), hash);
+  {
+    const std::scoped_lock lock(slabs_.mutex(it.slabs_clsid));
+    if (old != nullptr) drop(s, *old, hash);
+    it.time = time();
+    lrus_[it.slabs_clsid].push_newest(it);
+  }
   s.table.insert(it, hash);
   if (s.table.is_crowded() && !s.table.start_growing()) malloc_fails_.fetch_add(1, std::memory_order_relaxed);
   s.bytes += it.total_size();
   ++s.total_items;
-
-  lru& l = lrus_[it.slabs_clsid];
-  const std::scoped_lock lock(l.mutex);
-  it.time = time();
-  l.push_newest(it);
 }
 
-item_ref store::unlink(slice& s, item& it, std::uint64_t hash) noexcept {
-  lru& l = lrus_[it.slabs_clsid];
-  const std::scoped_lock lock(l.mutex);
-  return detach(s, l, it, hash);
+void store::unlink(slice& s, item& it, std::uint64_t hash) noexcept {
+  const std::scoped_lock lock(slabs_.mutex(it.slabs_clsid));
+  drop(s, it, hash);
 }
 
-item_ref store::detach(slice& s, lru& l, item& it, std::uint64_t hash) noexcept {
+void store::drop(slice& s, item& it, std::uint64_t hash) noexcept {
+  detach(s, it, hash);
+  if (it.drop_reference()) slabs_.give_back(it);
+}
+
+void store::detach(slice& s, item& it, std::uint64_t hash) noexcept {
   s.table.erase(it, hash);
   s.bytes -= it.total_size();
-  l.erase(it);
+  lrus_[it.slabs_clsid].erase(it);
   it.it_flags &= static_cast<std::uint8_t>(~item_linked);
-  return {&it, slabs_};
 }
 
 // ---- reading ----
@@ -248,7 +250,7 @@ item_ref store::get_and_touch(std::string_view key, unix_time exptime) noexcept 
   item* const it = find_live(s, key, hash);
   if (it == nullptr) return {};
   use(*it);
-  const std::scoped_lock lru_lock(lrus_[it->slabs_clsid].mutex);
+  const std::scoped_lock class_lock(slabs_.mutex(it->slabs_clsid));
   it->exptime = exptime;
   return reference(*it);
 }
@@ -284,20 +286,18 @@ item_ref store::allocate(std::string_view key, std::uint32_t flags, unix_time ex
 }
 
 item_ref store::take_chunk(unsigned slab_class, std::size_t size) noexcept {
+  const std::scoped_lock lock(slabs_.mutex(slab_class));
   if (item_ref dead = take_oldest(slab_class, size, false)) return dead;
   if (item* const unused = slabs_.allocate(slab_class, size)) return {unused, slabs_};
   if (options_.evict) {
     if (item_ref evicted = take_oldest(slab_class, size, true)) return evicted;
   }
-  lru& l = lrus_[slab_class];
-  const std::scoped_lock lock(l.mutex);
-  ++l.counters.outofmemory;
+  ++lrus_[slab_class].counters.outofmemory;
   return {};
 }
 
 item_ref store::take_oldest(unsigned slab_class, std::size_t size, bool may_evict) noexcept {
   lru& l = lrus_[slab_class];
-  const std::scoped_lock lru_lock(l.mutex);
   item_ref taken;
   if (item* const first = l.aside.oldest) {
     if (take(l, *first, size, may_evict, taken) == fate::taken) return taken;
@@ -333,7 +333,8 @@ store::fate store::take(lru& l, item& it, std::size_t size, bool may_evict, item
   }
   l.count_departure(it, dead, time());
   slabs_.reuse(it, size);
-  taken = detach(s, l, it, hash);
+  detach(s, it, hash);
+  taken = item_ref(&it, slabs_);
   return fate::taken;
 }
 
@@ -364,13 +365,11 @@ store_result store::put(const item_ref& it, store_mode mode, std::uint64_t& cas)
 
   const std::uint64_t hash = hash_of(it->key());
   slice& s = slice_of(hash);
-  item_ref replaced;  // outlives the lock: its chunk goes back to the slabs when the slice is free again
   const std::scoped_lock lock(s.mutex);
   item* const old = find_live(s, it->key(), hash);
   const store_result result = verdict(old, mode, cas);
   if (result == store_result::stored) {
-    if (old != nullptr) replaced = unlink(s, *old, hash);
-    link(s, it, hash);
+    link(s, old, it, hash);
     cas = it->cas;
   } else if (mode == store_mode::add) {
     use(*old);  // an add that fails is a use of what is there
@@ -416,8 +415,7 @@ bool store::replace_same(const item_ref& old, const item_ref& fresh, std::uint64
   const std::scoped_lock lock(s.mutex);
   if (find_live(s, old->key(), hash) != old.get()) return false;
   fresh->exptime = old->exptime;
-  unlink(s, *old, hash);
-  link(s, fresh, hash);
+  link(s, old.get(), fresh, hash);
   return true;
 }
 
@@ -465,13 +463,12 @@ delta_result store::add_delta(std::string_view key, bool incr, std::uint64_t del
 store_result store::remove(std::string_view key, std::uint64_t cas, unsigned& slab_class) noexcept {
   const std::uint64_t hash = hash_of(key);
   slice& s = slice_of(hash);
-  item_ref removed;  // outlives the lock
   const std::scoped_lock lock(s.mutex);
   item* const it = find_live(s, key, hash);
   if (it == nullptr) return store_result::not_found;
   slab_class = it->slabs_clsid;
   if (cas != 0 && !has_number(*it, cas)) return store_result::exists;
-  removed = unlink(s, *it, hash);
+  unlink(s, *it, hash);
   return store_result::stored;
 }
 

@@ -31,9 +31,9 @@ enum class alloc_error : std::uint8_t { none, too_large, out_of_memory };
 
 enum class delta_result : std::uint8_t { ok, non_numeric, not_found, exists, out_of_memory };
 
-// Locks, always taken in this order: a slice of the hash table, then the LRU of a class, then the slabs'. Whoever
-// looks for memory holds no slice, starts from an LRU, and may only try a slice; if it is taken, the next item will do
-// as well.
+// Locks, always taken in this order: a slice of the hash table, then a slab class (its LRU and its chunks), then the
+// slabs' pages. Nobody holds two slices, or two classes. Whoever looks for memory holds no slice, starts from a class,
+// and may only try a slice; if it is taken, the next item will do as well.
 //
 // Errors: nothing here throws once constructed, except where a function says so; a full cache is a result, not an
 // exception. Thread: any, if made with locks; set_time() may be called by one thread while others work. Owns: all
@@ -99,11 +99,11 @@ class store {
   // memcached's lines, in its order (protocol.txt, "Statistics"). All may throw std::bad_alloc.
   void add_general_stats(const add_stat& add) const;  // hash_power_level … lrutail_reflocked
   void add_items_stats(const add_stat& add) const;    // "stats items"
-  void add_sizes_stats(const add_stat& add) const;    // "stats sizes": holds up one LRU at a time
+  void add_sizes_stats(const add_stat& add) const;    // "stats sizes": holds up one class at a time
   // "stats slabs"; `per_class` adds the caller's lines of each class, after ours.
   void add_slabs_stats(const add_stat& add, const std::function<void(unsigned slab_class)>& per_class) const;
   // "stats cachedump": at most `limit` items (0: all) of a class, oldest last; never more than 2 MiB of text. Holds up
-  // the LRU.
+  // the class.
   [[nodiscard]] std::string cachedump(unsigned slab_class, std::size_t limit) const;
   void reset_stats() noexcept;
 
@@ -126,22 +126,26 @@ class store {
   [[nodiscard]] store_result verdict(const item* old, store_mode mode, std::uint64_t cas) const noexcept;
   [[nodiscard]] item* find_live(slice& s, std::string_view key, std::uint64_t hash) noexcept;
   void use(item& it) noexcept;
-  void link(slice& s, const item_ref& fresh, std::uint64_t hash) noexcept;
-  // Passes the table's reference on.
-  item_ref unlink(slice& s, item& it, std::uint64_t hash) noexcept;
-  // The same, with the LRU's lock held, too.
-  [[nodiscard]] item_ref detach(slice& s, lru& l, item& it, std::uint64_t hash) noexcept;
+  // In the place of `old`, if that is not null.
+  void link(slice& s, item* old, const item_ref& fresh, std::uint64_t hash) noexcept;
+  void unlink(slice& s, item& it, std::uint64_t hash) noexcept;
+
+  // Under the slice's lock and the class's.
+  void drop(slice& s, item& it, std::uint64_t hash) noexcept;
+  // Leaves the table's reference to the caller.
+  void detach(slice& s, item& it, std::uint64_t hash) noexcept;
 
   // Without a lock.
   [[nodiscard]] std::uint64_t next_number() noexcept;
   [[nodiscard]] item_ref take_chunk(unsigned slab_class, std::size_t size) noexcept;
-  [[nodiscard]] item_ref take_oldest(unsigned slab_class, std::size_t size, bool may_evict) noexcept;
-  // Under the LRU's lock.
-  enum class fate : std::uint8_t { taken, held, alive, unknown };
-  [[nodiscard]] fate take(lru& l, item& it, std::size_t size, bool may_evict, item_ref& taken) noexcept;
   [[nodiscard]] store_result join(const item_ref& piece, store_mode mode, std::uint64_t& cas) noexcept;
   [[nodiscard]] bool replace_same(const item_ref& old, const item_ref& fresh, std::uint64_t hash) noexcept;
   void flush_now() noexcept;
+
+  // Under the class's lock.
+  [[nodiscard]] item_ref take_oldest(unsigned slab_class, std::size_t size, bool may_evict) noexcept;
+  enum class fate : std::uint8_t { taken, held, alive, unknown };
+  [[nodiscard]] fate take(lru& l, item& it, std::size_t size, bool may_evict, item_ref& taken) noexcept;
 
   const options options_;
   slabs slabs_;

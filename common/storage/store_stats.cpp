@@ -45,13 +45,14 @@ void store::add_general_stats(const add_stat& add) const {
   }
 
   lru_counters sum;
-  for (const lru& l : lrus_) {
-    const std::scoped_lock lock(l.mutex);
-    sum.expired_unfetched += l.counters.expired_unfetched;
-    sum.evicted_unfetched += l.counters.evicted_unfetched;
-    sum.evicted += l.counters.evicted;
-    sum.reclaimed += l.counters.reclaimed;
-    sum.lrutail_reflocked += l.counters.lrutail_reflocked;
+  for (unsigned slab_class = 1; slab_class <= slab_classes(); ++slab_class) {
+    const std::scoped_lock lock(slabs_.mutex(slab_class));
+    const lru_counters& c = lrus_[slab_class].counters;
+    sum.expired_unfetched += c.expired_unfetched;
+    sum.evicted_unfetched += c.evicted_unfetched;
+    sum.evicted += c.evicted;
+    sum.reclaimed += c.reclaimed;
+    sum.lrutail_reflocked += c.lrutail_reflocked;
   }
 
   add_number(add, "hash_power_level", hash_power());
@@ -77,7 +78,7 @@ void store::add_items_stats(const add_stat& add) const {
     lru_counters c;
     {
       const lru& l = lrus_[slab_class];
-      const std::scoped_lock lock(l.mutex);
+      const std::scoped_lock lock(slabs_.mutex(slab_class));
       if (l.size() == 0) continue;
       number = l.size();
       age = time() - (l.items.size > 0 ? l.items : l.aside).oldest->time;
@@ -102,9 +103,9 @@ void store::add_items_stats(const add_stat& add) const {
 
 void store::add_sizes_stats(const add_stat& add) const {
   std::map<std::size_t, std::uint64_t> histogram;
-  for (const lru& l : lrus_) {
-    const std::scoped_lock lock(l.mutex);
-    l.for_each([&](const item& it) {
+  for (unsigned slab_class = 1; slab_class <= slab_classes(); ++slab_class) {
+    const std::scoped_lock lock(slabs_.mutex(slab_class));
+    lrus_[slab_class].for_each([&](const item& it) {
       ++histogram[(it.total_size() + size_step - 1) / size_step * size_step];
       return true;
     });
@@ -137,10 +138,9 @@ void store::add_slabs_stats(const add_stat& add, const std::function<void(unsign
 std::string store::cachedump(unsigned slab_class, std::size_t limit) const {
   std::string dump;
   if (slab_class >= 1 && slab_class <= slab_classes()) {
-    const lru& l = lrus_[slab_class];
-    const std::scoped_lock lock(l.mutex);
+    const std::scoped_lock lock(slabs_.mutex(slab_class));
     std::size_t shown = 0;
-    l.for_each([&](const item& it) {
+    lrus_[slab_class].for_each([&](const item& it) {
       const std::string line = "ITEM " + printable_word(it.key()) + " [" + std::to_string(it.value().size()) + " b; " +
                                std::to_string(it.exptime) + " s]\r\n";
       if (dump.size() + line.size() + cachedump_end.size() > cachedump_max) return false;
@@ -158,9 +158,9 @@ void store::reset_stats() noexcept {
     const std::scoped_lock lock(s.mutex);
     s.total_items = 0;
   }
-  for (lru& l : lrus_) {
-    const std::scoped_lock lock(l.mutex);
-    l.counters = {};
+  for (unsigned slab_class = 1; slab_class <= slab_classes(); ++slab_class) {
+    const std::scoped_lock lock(slabs_.mutex(slab_class));
+    lrus_[slab_class].counters = {};
   }
 }
 

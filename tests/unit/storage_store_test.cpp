@@ -500,6 +500,31 @@ TEST_CASE("store: a reference outlives deletion, replacement, flush and eviction
   CHECK(two->value() == "two");
 }
 
+TEST_CASE("store: what is replaced gives its chunk back to its class, once nobody holds it") {
+  store s{options{}};
+  const auto used = [&](std::string_view value) {
+    const unsigned slab_class = make_item(s, "k", value)->slabs_clsid;
+    return stat_number(s, std::to_string(slab_class) + ":used_chunks");
+  };
+  const std::string small(10, 's');
+  const std::string large(500, 'l');
+  for (const std::string* value : {&small, &small, &large, &large, &small}) {
+    CHECK(put(s, "k", *value) == store_result::stored);
+    CHECK(used(small) == (value == &small ? 1 : 0));
+    CHECK(used(large) == (value == &large ? 1 : 0));
+  }
+  for (const std::string* value : {&small, &large}) {
+    item_ref held = s.get("k");
+    CHECK(put(s, "k", *value) == store_result::stored);
+    CHECK(used(small) == (value == &small ? 2 : 1));
+    CHECK(held->value() == small);
+    held.reset();
+    CHECK(used(small) == (value == &small ? 1 : 0));
+  }
+  CHECK(remove(s, "k") == store_result::stored);
+  CHECK(used(large) == 0);
+}
+
 TEST_CASE("store: an item in use is not evicted, and makes room at the tail") {
   store s{small_store(2)};
   const std::string value(800, 'v');
