@@ -65,7 +65,7 @@ bool process_stats(server& srv, std::string_view group, const storage::add_stat&
     add_process_stats(add, srv.clock, protocol::version, event_get_version());
     add_connection_stats(add, srv.stats, srv.settings);
     srv.commands.add_stats(add);
-    add_traffic_stats(add, srv.stats, srv.settings);
+    add_traffic_stats(add, srv.stats.traffic(), srv.stats, srv.settings);
     srv.store.add_general_stats(add);
   } else {
     return false;

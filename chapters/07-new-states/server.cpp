@@ -73,7 +73,7 @@ bool process_stats(server& srv, std::string_view group, const storage::add_stat&
     protocol::command_stats commands;
     sum_commands(srv, commands);
     commands.add_stats(add);
-    add_traffic_stats(add, srv.stats, srv.settings);
+    add_traffic_stats(add, srv.stats.traffic(), srv.stats, srv.settings);
     srv.store.add_general_stats(add);
   } else {
     return false;

@@ -111,11 +111,10 @@ bool process_stats(server& srv, std::string_view group, const storage::add_stat&
     thread_stats sum;
     threadlocal_stats_aggregate(srv, sum);
     sum.commands.add_stats(add);
-    // add_traffic_stats looks for these sums in srv.stats. Two workers may put them there at once: both are right.
-    srv.stats.bytes_read.set(sum.bytes_read.value());
-    srv.stats.bytes_written.set(sum.bytes_written.value());
-    srv.stats.conn_yields.set(sum.conn_yields.value());
-    add_traffic_stats(add, srv.stats, srv.settings);
+    const traffic_counts traffic{.bytes_read = sum.bytes_read.value(),
+                                 .bytes_written = sum.bytes_written.value(),
+                                 .conn_yields = sum.conn_yields.value()};
+    add_traffic_stats(add, traffic, srv.stats, srv.settings);
     srv.store.add_general_stats(add);
   } else {
     return false;

@@ -77,15 +77,16 @@ void add_connection_stats(const storage::add_stat& add, const stats& st, const s
   add("reserved_fds", text(st.reserved_fds));
 }
 
-void add_traffic_stats(const storage::add_stat& add, const stats& st, const settings& s) {
-  add("bytes_read", text(st.bytes_read));
-  add("bytes_written", text(st.bytes_written));
+void add_traffic_stats(const storage::add_stat& add, const traffic_counts& traffic, const stats& st,
+                       const settings& s) {
+  add("bytes_read", text(traffic.bytes_read));
+  add("bytes_written", text(traffic.bytes_written));
   add("limit_maxbytes", text(s.maxbytes));
   add("accepting_conns", st.accepting_conns.load(std::memory_order_relaxed) ? "1" : "0");
   add("listen_disabled_num", text(st.listen_disabled_num));
   add("time_in_listen_disabled_us", text(st.time_in_listen_disabled_us));
   add("threads", std::to_string(s.num_threads));
-  add("conn_yields", text(st.conn_yields));
+  add("conn_yields", text(traffic.conn_yields));
 }
 
 void add_settings_stats(const storage::add_stat& add, const settings& s, unsigned verbosity, bool detail) {

@@ -22,6 +22,14 @@ class statistic {
   std::atomic<std::uint64_t> value_{0};
 };
 
+// What went through the connections.
+// Thread: a plain value.
+struct traffic_counts {
+  std::uint64_t bytes_read;
+  std::uint64_t bytes_written;
+  std::uint64_t conn_yields;  // connections gave way to others after -R requests
+};
+
 // One a process; memcached's own `struct stats`.
 // Thread: any.
 struct stats {
@@ -32,10 +40,15 @@ struct stats {
   statistic rejected_conns;
   statistic listen_disabled_num;
   statistic time_in_listen_disabled_us;
+  std::atomic<bool> accepting_conns{true};
+  // The traffic of all threads, until each counts its own (chapter 09).
   statistic bytes_read;
   statistic bytes_written;
-  statistic conn_yields;  // a connection gave way to others after -R requests
-  std::atomic<bool> accepting_conns{true};
+  statistic conn_yields;
+
+  [[nodiscard]] traffic_counts traffic() const noexcept {
+    return {bytes_read.value(), bytes_written.value(), conn_yields.value()};
+  }
 
   // "stats reset": forgets what happened, keeps what is (open connections, reserved descriptors).
   void reset() noexcept;
@@ -50,7 +63,7 @@ void add_process_stats(const storage::add_stat& add, const process_clock& clock,
 // curr_connections … reserved_fds; rejected_connections among them with -o maxconns_fast.
 void add_connection_stats(const storage::add_stat& add, const stats& st, const settings& s);
 // bytes_read … conn_yields.
-void add_traffic_stats(const storage::add_stat& add, const stats& st, const settings& s);
+void add_traffic_stats(const storage::add_stat& add, const traffic_counts& traffic, const stats& st, const settings& s);
 
 // "stats settings". What this server lacks reads no, 0 or NULL. `verbosity` and `detail` ("stats detail on") are as
 // they are now: commands may have changed them.

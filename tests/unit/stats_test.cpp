@@ -83,15 +83,13 @@ TEST_CASE("the connections") {
 
 TEST_CASE("the traffic") {
   stats st;
-  st.bytes_read.add(10);
-  st.bytes_written.add(20'000'000'000);
   st.listen_disabled_num.add(2);
   st.time_in_listen_disabled_us.add(33);
-  st.conn_yields.add(4);
   settings s;
   s.num_threads = 6;
   lines l;
-  add_traffic_stats(l.adder(), st, s);
+  const traffic_counts traffic{.bytes_read = 10, .bytes_written = 20'000'000'000, .conn_yields = 4};
+  add_traffic_stats(l.adder(), traffic, st, s);
   CHECK(
       l.names() ==
       "bytes_read bytes_written limit_maxbytes accepting_conns listen_disabled_num time_in_listen_disabled_us threads "
@@ -107,8 +105,18 @@ TEST_CASE("the traffic") {
 
   st.accepting_conns = false;
   lines muted;
-  add_traffic_stats(muted.adder(), st, s);
+  add_traffic_stats(muted.adder(), traffic, st, s);
   CHECK(muted["accepting_conns"] == "0");
+}
+
+TEST_CASE("the traffic that the process itself counts") {
+  stats st;
+  st.bytes_read.add(1);
+  st.bytes_written.add(2);
+  st.conn_yields.add(3);
+  CHECK(st.traffic().bytes_read == 1);
+  CHECK(st.traffic().bytes_written == 2);
+  CHECK(st.traffic().conn_yields == 3);
 }
 
 TEST_CASE("stats settings") {
