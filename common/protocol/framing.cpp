@@ -3,12 +3,11 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
 #include <cstdint>
 #include <limits>
 #include <optional>
-#include <system_error>
 
+#include "common/decimal/decimal.h"
 #include "common/protocol/environment.h"
 #include "common/protocol/tokens.h"
 
@@ -59,10 +58,9 @@ constexpr std::array<command_row, 14> commands{{
 
 // Digits, and nothing else. nullopt: no number, or too large a one.
 std::optional<std::size_t> plain_number(std::string_view word) noexcept {
-  std::size_t number = 0;
-  const auto [stop, error] = std::from_chars(word.data(), word.data() + word.size(), number);
-  if (error != std::errc{} || stop != word.data() + word.size()) return std::nullopt;
-  return number;
+  const auto number = decimal::read_digits(word);
+  if (!number || !number->rest.empty()) return std::nullopt;
+  return number->value;
 }
 
 // Whether the word is a number up to `most`, which every server can hold.

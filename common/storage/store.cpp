@@ -12,6 +12,8 @@
 #include <stdexcept>
 #include <utility>
 
+#include "common/decimal/decimal.h"
+
 namespace storage {
 namespace {
 
@@ -84,19 +86,13 @@ class suffix_line {
   std::size_t size_ = 0;
 };
 
-constexpr std::string_view white_space = " \t\n\v\f\r";
-
-// The number at the beginning of a value, as strtoull reads it: white space before it is skipped, and after it there
-// may be white space or a NUL, and then anything (1.4.25). No minus sign.
+// The number at the beginning of a value, as 1.4.25 reads it: after it there may be white space or a NUL, and then
+// anything. No minus sign.
 std::optional<std::uint64_t> parse_number(std::string_view value) noexcept {
-  value.remove_prefix(std::min(value.find_first_not_of(white_space), value.size()));
-  if (value.starts_with('+')) value.remove_prefix(1);
-  std::uint64_t number;
-  const char* const end = value.data() + value.size();
-  const auto [stop, error] = std::from_chars(value.data(), end, number);
-  if (error != std::errc{} || (stop != end && *stop != '\0' && white_space.find(*stop) == std::string_view::npos))
-    return std::nullopt;
-  return number;
+  const auto number = decimal::read_number(value);
+  if (!number || number->negative) return std::nullopt;
+  if (!number->ends_as_a_word() && number->rest.front() != '\0') return std::nullopt;
+  return number->magnitude;
 }
 
 std::uint64_t apply_delta(std::uint64_t number, bool incr, std::uint64_t delta) noexcept {
