@@ -5,14 +5,9 @@ Wants strace, and the right to attach it to the proxy (root, or kernel.yama.ptra
 server: chapter 13, chapter 13 with `-o level`, nutcracker."""
 
 import argparse
-import re
 import selectors
-import signal
-import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 
+from calls import counted, cpu_time
 from client import Client, needs, run, verdict
 
 IO = ("epoll_wait", "epoll_ctl", "read", "writev")
@@ -20,26 +15,6 @@ IO = ("epoll_wait", "epoll_ctl", "read", "writev")
 LOADS = ((1, 1, 2000), (50, 1, 100), (1, 32, 200), (50, 32, 10))
 REPEATS = 7  # of the time the least counts: whatever else the machine does only adds to it
 REQUEST, REPLY = b"get k\r\n", b"END\r\n"
-
-
-def cpu_time(pid: int) -> int:
-    """Nanoseconds of CPU that the process has used, all its threads."""
-    return sum(int((task / "schedstat").read_text().split()[0]) for task in Path(f"/proc/{pid}/task").iterdir())
-
-
-@contextmanager
-def counted(pid: int, calls: dict[str, int]) -> Iterator[None]:
-    """Fills `calls` with the system calls that the process makes in between."""
-    strace = subprocess.Popen(["strace", "-f", "-c", "-p", str(pid)], stderr=subprocess.PIPE, text=True)
-    first = strace.stderr.readline()
-    if "attached" not in first:
-        raise SystemExit(first.strip())
-    yield
-    strace.send_signal(signal.SIGINT)
-    for line in strace.communicate()[1].splitlines():
-        # "% time     seconds  usecs/call     calls    errors syscall"
-        if row := re.fullmatch(r"\s*[\d.]+\s+[\d.]+\s+\d+\s+(\d+)(?:\s+\d+)?\s+(\w+)", line):
-            calls[row[2]] = int(row[1])
 
 
 def load(clients: list[Client], depth: int, rounds: int) -> None:
