@@ -28,6 +28,7 @@ def main() -> None:
     parser.add_argument("pid", type=int, help="the server's process number")
     parser.add_argument("--time", action="store_true", help="time of the processor instead, without strace")
     args = parser.parse_args()
+    visit(args.port, 1)  # before strace: where nobody listens there is nothing to attach to
     needs("strace")
     accepts: list[float] = []
     for name, at_once in (("one at a time", 1), ("fifty at once", BURST)):

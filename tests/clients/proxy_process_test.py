@@ -177,7 +177,8 @@ class ProcessTest(unittest.TestCase):
         else:
             self.skipTest("no right to a hosts file of our own")
         wait_until(self.held.answers, "it serves")
-        self.assertRegex(self.said(), rf"bind 127\.0\.0\.2:{self.held.port}: Address already in use")
+        missing = f"bind 127.0.0.2:{self.held.port}: Address already in use"
+        wait_until(lambda: missing in self.said(), f"it says '{missing}'")
         self.stop(pid)
 
 
