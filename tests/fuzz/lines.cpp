@@ -93,6 +93,7 @@ void lines::receive_line() {
   if (whole) line.remove_suffix(1);
   if (line.ends_with('\r')) line.remove_suffix(1);
   if (line.size() > (is_get(line) ? longest_get : longest_line)) {
+    quiet_ = false;  // whatever the command before was
     say("CLIENT_ERROR line too long");
     return expect_end();
   }
