@@ -51,7 +51,8 @@ class client {
   [[nodiscard]] std::string ask(std::string_view line);
 
   // Returns when the server has read from its socket all that was sent. So what is sent next arrives in a read of its
-  // own: the cut between two pieces is where the test has put it, not where luck has.
+  // own: the cut between two pieces is where the test has put it, not where luck has. What was read need not have been
+  // run yet: another thread of the server may run another client's command before it.
   void wait_until_consumed();
 
   // No more will be sent; answers can still be received.
