@@ -7,12 +7,12 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <charconv>
 #include <new>
 #include <optional>
 #include <span>
 #include <utility>
 
+#include "common/basics/parsed.h"
 #include "common/net/sockets.h"
 #include "common/protocol/text.h"
 #include "common/protocol/version.h"
@@ -38,12 +38,9 @@ step accept_conn(conn& c) noexcept {
 
 // "verbosity N": how much the server tells on stderr.
 step set_verbosity(conn& c, std::string_view level) noexcept {
-  unsigned n = 0;
-  const auto [end, error] = std::from_chars(level.data(), level.data() + level.size(), n);
-  if (error != std::errc{} || end != level.data() + level.size()) {
-    return out_string(c, "CLIENT_ERROR bad command line format");
-  }
-  c.srv.trace.set_verbosity(n);
+  const auto n = parsed<unsigned>(level);
+  if (!n) return out_string(c, "CLIENT_ERROR bad command line format");
+  c.srv.trace.set_verbosity(*n);
   return out_string(c, "OK");
 }
 

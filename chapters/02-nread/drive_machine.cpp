@@ -76,11 +76,11 @@ step await_value(conn& c, protocol::outcome& asked) noexcept {
 step act_on(conn& c, protocol::outcome& asked) {
   using enum protocol::outcome::kind;
   switch (asked.what) {
-    case reply: return out_string(c, asked.line);
+    case reply_line: return out_string(c, asked.line);
     case reply_text: return out_text(c, std::move(asked.text));
     case send_items: return copy_items(c, asked.with_cas);
-    case read_value: return await_value(c, asked);
-    case swallow: return close_after(c, asked.line);  // or the value that is on its way would be read as commands
+    case want_value: return await_value(c, asked);
+    case skip_value: return close_after(c, asked.line);  // or the value that is on its way would be read as commands
     case nothing: return go(conn_read);
     case hang_up: return close_after(c, asked.line);
   }
@@ -114,7 +114,7 @@ std::optional<step> try_read_command(conn& c) {
 ssize_t receive(conn& c, std::span<char> room) noexcept {
   const ssize_t res = read(c.sfd.get(), room.data(), room.size());
   c.srv.trace.call(c.sfd.get(), "read", res);
-  if (res > 0) c.srv.stats.bytes_read.add(static_cast<std::uint64_t>(res));
+  if (res > 0) c.srv.traffic.bytes_read.add(static_cast<std::uint64_t>(res));
   return res;
 }
 
@@ -165,7 +165,7 @@ step write_some(conn& c, std::string_view& unsent) noexcept {
   c.srv.trace.call(c.sfd.get(), "write", res);
   if (res > 0) {
     unsent.remove_prefix(static_cast<std::size_t>(res));
-    c.srv.stats.bytes_written.add(static_cast<std::uint64_t>(res));
+    c.srv.traffic.bytes_written.add(static_cast<std::uint64_t>(res));
     return go(c.state);
   }
   if (res == -1 && would_block()) return wait_for(c, EV_WRITE | EV_PERSIST, c.state);

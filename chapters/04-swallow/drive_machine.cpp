@@ -77,11 +77,11 @@ step refuse_value(conn& c, const protocol::outcome& asked) noexcept {
 step act_on(conn& c, protocol::outcome& asked) {
   using enum protocol::outcome::kind;
   switch (asked.what) {
-    case reply: return out_string(c, asked.line);
+    case reply_line: return out_string(c, asked.line);
     case reply_text: return out_text(c, std::move(asked.text));
     case send_items: return send_items_found(c, asked.with_cas);
-    case read_value: return await_value(c, asked);
-    case swallow: return refuse_value(c, asked);
+    case want_value: return await_value(c, asked);
+    case skip_value: return refuse_value(c, asked);
     case nothing: return go(conn_read);
     case hang_up: return close_after(c, asked.line);
   }
@@ -115,7 +115,7 @@ std::optional<step> try_read_command(conn& c) {
 ssize_t receive(conn& c, std::span<char> room) noexcept {
   const ssize_t res = read(c.sfd.get(), room.data(), room.size());
   c.srv.trace.call(c.sfd.get(), "read", res);
-  if (res > 0) c.srv.stats.bytes_read.add(static_cast<std::uint64_t>(res));
+  if (res > 0) c.srv.traffic.bytes_read.add(static_cast<std::uint64_t>(res));
   return res;
 }
 
@@ -185,7 +185,7 @@ step write_some(conn& c, std::string_view& unsent) noexcept {
   c.srv.trace.call(c.sfd.get(), "write", res);
   if (res > 0) {
     unsent.remove_prefix(static_cast<std::size_t>(res));
-    c.srv.stats.bytes_written.add(static_cast<std::uint64_t>(res));
+    c.srv.traffic.bytes_written.add(static_cast<std::uint64_t>(res));
     return go(c.state);
   }
   if (res == -1 && would_block()) return wait_for(c, EV_WRITE | EV_PERSIST, c.state);

@@ -93,11 +93,11 @@ step refuse_value(conn& c, const protocol::outcome& asked) {
 step act_on(conn& c, protocol::outcome& asked) {
   using enum protocol::outcome::kind;
   switch (asked.what) {
-    case reply: return out_string(c, asked.line);
+    case reply_line: return out_string(c, asked.line);
     case reply_text: return out_text(c, std::move(asked.text));
     case send_items: return send_items_found(c, asked.with_cas);
-    case read_value: return await_value(c, asked);
-    case swallow: return refuse_value(c, asked);
+    case want_value: return await_value(c, asked);
+    case skip_value: return refuse_value(c, asked);
     case nothing: return go(conn_new_cmd);
     case hang_up: return close_after(c, asked.line);
   }
@@ -122,7 +122,7 @@ step next_command(conn& c, int& nreqs) noexcept {
   conn_shrink(c);
   const bool more_is_here = !c.rbuf.unread().empty();
   if (nreqs-- > 0) return go(more_is_here ? conn_parse_cmd : conn_waiting);
-  c.srv.stats.conn_yields.add();
+  c.srv.traffic.conn_yields.add();
   // With input in rbuf the kernel may have nothing left to tell us about, and EV_READ might never fire again. So ask
   // for EV_WRITE: a socket can nearly always be written to.
   return wait_for(c, (more_is_here ? EV_WRITE : EV_READ) | EV_PERSIST, conn_new_cmd);
@@ -142,7 +142,7 @@ step try_read_command(conn& c) {
 ssize_t receive(conn& c, std::span<char> room) noexcept {
   const ssize_t res = read(c.sfd.get(), room.data(), room.size());
   c.srv.trace.call(c.sfd.get(), "read", res);
-  if (res > 0) c.srv.stats.bytes_read.add(static_cast<std::uint64_t>(res));
+  if (res > 0) c.srv.traffic.bytes_read.add(static_cast<std::uint64_t>(res));
   return res;
 }
 
@@ -229,7 +229,7 @@ step transmit(conn& c) noexcept {
   const ssize_t res = sendmsg(c.sfd.get(), &header, 0);
   c.srv.trace.call(c.sfd.get(), "sendmsg", res);
   if (res >= 0) {
-    c.srv.stats.bytes_written.add(static_cast<std::uint64_t>(res));
+    c.srv.traffic.bytes_written.add(static_cast<std::uint64_t>(res));
     skip(c, m, static_cast<std::size_t>(res));
     if (m.count == 0) ++c.msgcurr;
     return go(c.state);

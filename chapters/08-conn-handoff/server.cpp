@@ -16,6 +16,24 @@
 #include "common/protocol/version.h"
 #include "common/settings/process.h"
 
+namespace {
+
+// What the command line says of the storage.
+storage::options storage_options(const settings& opts, storage::locking locks) noexcept {
+  return {
+      .memory_limit = opts.maxbytes,
+      .evict = opts.evict_to_free,
+      .item_size_max = opts.item_size_max,
+      .growth_factor = opts.factor,
+      .chunk_size_min = opts.chunk_size,
+      .use_cas = opts.use_cas,
+      .hash_power = opts.hashpower_init,
+      .locks = locks,
+  };
+}
+
+}  // namespace
+
 server::server(const ::settings& opts)
     : settings(opts),
       trace(opts.verbose),
@@ -76,11 +94,12 @@ void sum_commands(const server& srv, protocol::command_stats& sum) {
   for (const auto& thread : srv.threads) sum.add(thread->commands);
 }
 
-bool process_stats(server& srv, std::string_view group, const storage::add_stat& add) {
+bool process_stats(server& srv, std::string_view group, const add_stat& add) {
   if (group == "settings") {
     add_settings_stats(add, srv.settings, srv.trace.verbosity(), srv.prefixes->on());
   } else if (group == "reset") {
     srv.stats.reset();
+    srv.traffic.reset();
     for (const auto& thread : srv.threads) thread->commands.reset();
   } else if (group.empty()) {
     add_process_stats(add, srv.clock, protocol::version, event_get_version());
@@ -88,7 +107,7 @@ bool process_stats(server& srv, std::string_view group, const storage::add_stat&
     protocol::command_stats commands;
     sum_commands(srv, commands);
     commands.add_stats(add);
-    add_traffic_stats(add, srv.stats.traffic(), srv.stats, srv.settings);
+    add_traffic_stats(add, srv.traffic.counts(), srv.stats, srv.settings);
     srv.store.add_general_stats(add);
   } else {
     return false;

@@ -53,7 +53,7 @@ libevent_thread::libevent_thread(server& s, int n)
           commands,
           srv.settings.flush_enabled,
           [this](unsigned level) { srv.trace.set_verbosity(level); },
-          [this](std::string_view group, const storage::add_stat& add) { return process_stats(srv, group, add); },
+          [this](std::string_view group, const add_stat& add) { return process_stats(srv, group, add); },
           [this](protocol::command_stats& sum) { sum_commands(srv, sum); },
           srv.prefixes} {
   if (!base) throw std::runtime_error("event_base_new: no event base");

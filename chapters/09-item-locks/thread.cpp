@@ -53,7 +53,7 @@ libevent_thread::libevent_thread(server& s, int n)
           stats.commands,
           srv.settings.flush_enabled,
           [this](unsigned level) { srv.trace.set_verbosity(level); },
-          [this](std::string_view group, const storage::add_stat& add) { return process_stats(srv, group, add); },
+          [this](std::string_view group, const add_stat& add) { return process_stats(srv, group, add); },
           [this](protocol::command_stats& commands) {
             thread_stats sum;
             threadlocal_stats_aggregate(srv, sum);

@@ -17,6 +17,24 @@
 #include "common/protocol/version.h"
 #include "common/settings/process.h"
 
+namespace {
+
+// What the command line says of the storage.
+storage::options storage_options(const settings& opts, storage::locking locks) noexcept {
+  return {
+      .memory_limit = opts.maxbytes,
+      .evict = opts.evict_to_free,
+      .item_size_max = opts.item_size_max,
+      .growth_factor = opts.factor,
+      .chunk_size_min = opts.chunk_size,
+      .use_cas = opts.use_cas,
+      .hash_power = opts.hashpower_init,
+      .locks = locks,
+  };
+}
+
+}  // namespace
+
 server::server(const ::settings& opts)
     : settings(opts),
       trace(opts.verbose),
@@ -99,7 +117,7 @@ void start_listening(server& srv, std::vector<listening_socket> sockets) {
   if (const char* path = std::getenv("MEMCACHED_PORT_FILENAME")) net::write_port_file(path, descriptors);
 }
 
-bool process_stats(server& srv, std::string_view group, const storage::add_stat& add) {
+bool process_stats(server& srv, std::string_view group, const add_stat& add) {
   if (group == "settings") {
     add_settings_stats(add, srv.settings, srv.trace.verbosity(), srv.prefixes->on());
   } else if (group == "reset") {

@@ -68,9 +68,9 @@ struct thread_registration {
 // What one thread counts. Thread: its own writes, any may read; so no two threads ever write to one number.
 struct thread_stats {
   protocol::command_stats commands;
-  protocol::counter bytes_read;
-  protocol::counter bytes_written;
-  protocol::counter conn_yields;
+  own_counter bytes_read;
+  own_counter bytes_written;
+  own_counter conn_yields;
 };
 
 // Thread: its own, from worker_libevent on; before that the master's. The exceptions are new_conn_queue and

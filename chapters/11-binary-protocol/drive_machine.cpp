@@ -96,11 +96,11 @@ step refuse_value(conn& c, const protocol::outcome& asked) {
 step act_on(conn& c, protocol::outcome& asked) {
   using enum protocol::outcome::kind;
   switch (asked.what) {
-    case reply: return out_string(c, asked.line);
+    case reply_line: return out_string(c, asked.line);
     case reply_text: return out_text(c, std::move(asked.text));
     case send_items: return send_items_found(c, asked.with_cas);
-    case read_value: return await_value(c, asked);
-    case swallow: return refuse_value(c, asked);
+    case want_value: return await_value(c, asked);
+    case skip_value: return refuse_value(c, asked);
     case nothing: return go(conn_new_cmd);
     case hang_up: return close_after(c, asked.line);
   }

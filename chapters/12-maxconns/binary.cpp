@@ -51,11 +51,11 @@ step reply_and_go(conn& c, std::string_view packet, conn_states next) {
 step act_on_binary(conn& c, protocol::binary_outcome& asked) {
   using enum protocol::binary_outcome::kind;
   switch (asked.what) {
-    case reply: return out_packet(c, asked.packet);
+    case reply_packet: return out_packet(c, asked.packet);
     case reply_text: return out_text(c, std::move(asked.text));
     case send_item: return send_binary_item(c, asked);
-    case read_value: return await_binary_value(c, asked);
-    case swallow: c.sbytes = asked.swallow_bytes; return reply_and_go(c, asked.packet, conn_swallow);
+    case want_value: return await_binary_value(c, asked);
+    case skip_value: c.sbytes = asked.swallow_bytes; return reply_and_go(c, asked.packet, conn_swallow);
     case nothing: return go(conn_new_cmd);
     case hang_up: return reply_and_go(c, asked.packet, conn_closing);
   }

@@ -20,6 +20,24 @@
 #include "common/protocol/version.h"
 #include "common/settings/process.h"
 
+namespace {
+
+// What the command line says of the storage.
+storage::options storage_options(const settings& opts, storage::locking locks) noexcept {
+  return {
+      .memory_limit = opts.maxbytes,
+      .evict = opts.evict_to_free,
+      .item_size_max = opts.item_size_max,
+      .growth_factor = opts.factor,
+      .chunk_size_min = opts.chunk_size,
+      .use_cas = opts.use_cas,
+      .hash_power = opts.hashpower_init,
+      .locks = locks,
+  };
+}
+
+}  // namespace
+
 server::server(const ::settings& opts)
     : settings(opts),
       trace(opts.verbose),
@@ -111,7 +129,7 @@ namespace {
 
 // "stats conns": every connection's address and state. What belongs to another thread is read as it is at the moment.
 // conns_lock is held meanwhile, for one getpeername() per connection; a worker that wants to begin or close one waits.
-void add_conns_stats(server& srv, const storage::add_stat& add) {
+void add_conns_stats(server& srv, const add_stat& add) {
   const std::scoped_lock hold(srv.conns_lock);
   for (const std::unique_ptr<conn>& c : srv.conns) {
     if (!c || !c->sfd) continue;
@@ -127,7 +145,7 @@ void add_conns_stats(server& srv, const storage::add_stat& add) {
 
 }  // namespace
 
-bool process_stats(server& srv, std::string_view group, const storage::add_stat& add) {
+bool process_stats(server& srv, std::string_view group, const add_stat& add) {
   if (group == "settings") {
     add_settings_stats(add, srv.settings, srv.trace.verbosity(), srv.prefixes->on());
   } else if (group == "conns") {

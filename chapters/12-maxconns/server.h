@@ -96,7 +96,7 @@ void maxconns_handler(evutil_socket_t fd, short which, void* arg) noexcept;
 void event_handler(evutil_socket_t fd, short which, void* arg) noexcept;
 
 // "stats" and its groups, as far as the server knows the answer and not the storage. False: no such group.
-bool process_stats(server& srv, std::string_view group, const storage::add_stat& add);
+bool process_stats(server& srv, std::string_view group, const add_stat& add);
 
 // A binary request, if its header is in the buffer.
 step try_read_binary(conn& c);

@@ -5,27 +5,16 @@
 #include <getopt.h>
 
 #include <algorithm>
-#include <charconv>
 #include <concepts>
 #include <cstdio>
 #include <cstdlib>
-#include <optional>
 #include <ranges>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "common/basics/parsed.h"
 #include "common/settings/settings.h"
-
-// All of `value` or nothing.
-template <typename number>
-[[nodiscard]] std::optional<number> parsed(std::string_view value, auto... format) {
-  number n{};
-  const char* const end = value.data() + value.size();
-  const auto [stop, error] = std::from_chars(value.data(), end, n, format...);
-  if (error != std::errc{} || stop != end) return std::nullopt;
-  return n;
-}
 
 // Throws usage_error: "70000 is not a port (0 to 65535)".
 template <std::integral number>

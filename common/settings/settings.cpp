@@ -274,16 +274,3 @@ std::string help_text(const command_line& chapter) {
   text += "  and in another terminal: printf 'version\\r\\nquit\\r\\n' | nc 127.0.0.1 11311\n";
   return text;
 }
-
-storage::options storage_options(const settings& s, storage::locking locks) {
-  storage::options o;
-  o.memory_limit = s.maxbytes;
-  o.evict = s.evict_to_free;
-  o.item_size_max = s.item_size_max;
-  o.growth_factor = s.factor;
-  o.chunk_size_min = s.chunk_size;
-  o.use_cas = s.use_cas;
-  o.hash_power = s.hashpower_init;
-  o.locks = locks;
-  return o;
-}

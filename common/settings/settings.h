@@ -9,9 +9,7 @@
 #include <string_view>
 #include <vector>
 
-#include "common/storage/store.h"
-
-enum class binding_protocol : unsigned char { negotiating, ascii, binary };
+#include "common/basics/binding_protocol.h"
 
 // Immutable once parsed, except where a command changes it (verbosity, which lives in the trace).
 struct settings {
@@ -67,5 +65,3 @@ struct usage_error : std::runtime_error {
 
 // What --help prints: the flags of this chapter and no others.
 [[nodiscard]] std::string help_text(const command_line& chapter);
-
-[[nodiscard]] storage::options storage_options(const settings& s, storage::locking locks);

@@ -248,15 +248,13 @@ TEST_CASE("-h and -V print and exit with status 0") {
   }
 }
 
-TEST_CASE("storage_options") {
+TEST_CASE("what is for the storage") {
   const settings s = parse({"-m1", "-M", "-I2k", "-f1.5", "-n64", "-C", "-ohashpower=13"});
-  const storage::options o = storage_options(s, {.power = 3});
-  CHECK(o.memory_limit == 1'048'576);
-  CHECK(!o.evict);
-  CHECK(o.item_size_max == 2048);
-  CHECK(o.growth_factor == 1.5);
-  CHECK(o.chunk_size_min == 64);
-  CHECK(!o.use_cas);
-  CHECK(o.hash_power == 13);
-  CHECK(o.locks.power == 3u);
+  CHECK(s.maxbytes == 1'048'576);
+  CHECK(!s.evict_to_free);
+  CHECK(s.item_size_max == 2048);
+  CHECK(s.factor == 1.5);
+  CHECK(s.chunk_size == 64);
+  CHECK(!s.use_cas);
+  CHECK(s.hashpower_init == 13);
 }
