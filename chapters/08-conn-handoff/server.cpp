@@ -41,14 +41,14 @@ server::server(const ::settings& opts)
       prefixes(std::make_shared<protocol::prefix_stats>()),
       dispatcher_thread(*this, 0) {
   conn_init(*this);
-  event_base* const main_base = dispatcher_thread.base.get();
+  event_base* const base = dispatcher_thread.base.get();
   constexpr timeval every_second{1, 0};
-  event_assign(&clockevent, main_base, -1, EV_PERSIST, clock_handler, this);
+  event_assign(&clockevent, base, -1, EV_PERSIST, clock_handler, this);
   if (event_add(&clockevent, &every_second) == -1) throw std::runtime_error("cannot start the clock");
 
   constexpr std::array signals{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2};
   for (std::size_t i = 0; i < signals.size(); ++i) {
-    evsignal_assign(&signal_events[i], main_base, signals[i], signal_handler, this);
+    evsignal_assign(&signal_events[i], base, signals[i], signal_handler, this);
     if (signals[i] == SIGHUP && is_ignored(SIGHUP)) continue;  // under -d, and under nohup
     if (evsignal_add(&signal_events[i], nullptr) == -1) throw std::runtime_error("cannot listen for signals");
   }

@@ -22,7 +22,11 @@
 void cq_push(conn_queue& queue, std::unique_ptr<conn_queue_item> item) noexcept {
   const std::scoped_lock hold(queue.lock);
   conn_queue_item* const last = item.get();
-  (queue.head ? queue.tail->next : queue.head) = std::move(item);
+  if (queue.head) {
+    queue.tail->next = std::move(item);
+  } else {
+    queue.head = std::move(item);
+  }
   queue.tail = last;
   ++queue.length;
 }
@@ -81,6 +85,7 @@ void create_worker(libevent_thread& me) {
 }
 
 void worker_libevent(std::stop_token stop, libevent_thread& me) {
+  me.thread_id = std::this_thread::get_id();
   tracer::name_this_thread("worker " + std::to_string(me.number));
   // To ask it to stop is to close the master's end of the pipe. A byte could be lost where the pipe is full; the end of
   // the stream cannot.
@@ -185,6 +190,7 @@ void memcached_thread_init(server& srv, int nthreads) {
 
 void dispatch_conn_new(server& srv, net::unique_fd fd, conn_states init_state, short event_flags,
                        std::size_t read_buffer_size, network_transport transport) noexcept try {
+  assert_in_thread(srv.dispatcher_thread);
   const int sfd = fd.get();
   std::unique_ptr<conn_queue_item> item = cqi_new(srv.cqi_freelist);
   const int tid = (srv.last_thread + 1) % srv.settings.num_threads;

@@ -45,16 +45,16 @@ server::server(const ::settings& opts)
       prefixes(std::make_shared<protocol::prefix_stats>()),
       dispatcher_thread(*this, 0) {
   conn_init(*this);
-  event_base* const main_base = dispatcher_thread.base.get();
+  event_base* const base = dispatcher_thread.base.get();
   constexpr timeval every_second{1, 0};
-  event_assign(&clockevent, main_base, -1, EV_PERSIST, clock_handler, this);
+  event_assign(&clockevent, base, -1, EV_PERSIST, clock_handler, this);
   if (event_add(&clockevent, &every_second) == -1) throw std::runtime_error("cannot start the clock");
 
-  evtimer_assign(&maxconnsevent, main_base, maxconns_handler, this);
+  evtimer_assign(&maxconnsevent, base, maxconns_handler, this);
 
   constexpr std::array signals{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2};
   for (std::size_t i = 0; i < signals.size(); ++i) {
-    evsignal_assign(&signal_events[i], main_base, signals[i], signal_handler, this);
+    evsignal_assign(&signal_events[i], base, signals[i], signal_handler, this);
     if (signals[i] == SIGHUP && is_ignored(SIGHUP)) continue;  // under -d, and under nohup
     if (evsignal_add(&signal_events[i], nullptr) == -1) throw std::runtime_error("cannot listen for signals");
   }
@@ -195,18 +195,14 @@ void look_again(server& srv) noexcept {
 
 }  // namespace
 
+void allow_new_conns(server& srv, bool allowed) noexcept {
+  const std::scoped_lock hold(srv.conn_lock);
+  srv.allow_new_conns = allowed;
+}
+
 void accept_new_conns(server& srv, bool do_accept) noexcept {
-  {
-    const std::scoped_lock hold(srv.conn_lock);
-    do_accept_new_conns(srv, do_accept);
-  }
-  for (const conn* const listener : srv.listen_conn) {
-    if (do_accept) {
-      srv.trace.heard_again(listener->sfd.get());
-    } else {
-      srv.trace.muted(listener->sfd.get());
-    }
-  }
+  assert_in_thread(srv.dispatcher_thread);
+  do_accept_new_conns(srv, do_accept);
 }
 
 void do_accept_new_conns(server& srv, bool do_accept) noexcept {
@@ -218,6 +214,11 @@ void do_accept_new_conns(server& srv, bool do_accept) noexcept {
     if (listen(listener->sfd.get(), do_accept ? srv.settings.backlog : 0) == -1) {
       srv.trace.problem(listener->sfd.get(), "listen()", errno);
     }
+    if (do_accept) {
+      srv.trace.heard_again(listener->sfd.get());
+    } else {
+      srv.trace.muted(listener->sfd.get());
+    }
   }
   srv.stats.accepting_conns = do_accept;
   if (do_accept) {
@@ -228,12 +229,12 @@ void do_accept_new_conns(server& srv, bool do_accept) noexcept {
   }
   srv.stats.listen_disabled_num.add();
   srv.maxconns_entered = std::chrono::steady_clock::now();
-  srv.allow_new_conns = false;
+  allow_new_conns(srv, false);
   // A connection may have been closed after accept4 failed and before the line above, and its "allow" is lost. If
   // nobody else ever closed one, we would stay deaf. So ask once more whether there is a descriptor. There is one, too,
   // if it is the machine that has run out, and not we: no close of ours need end that, so the next look will try again.
   if (const net::unique_fd spare(fcntl(srv.listen_conn.front()->sfd.get(), F_DUPFD_CLOEXEC, 0)); spare) {
-    srv.allow_new_conns = true;
+    allow_new_conns(srv, true);
   }
   look_again(srv);
 }

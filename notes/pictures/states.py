@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Draws each chapter's state diagram, NN-states.svg, from its code: conn_states (conn.h) says which states there are
-and what they mean, is_legal (conn.cpp) which may follow which. What the chapter's parent does not have is drawn in
+"""Draws each chapter's state diagram, NN-states.svg, from its states.h: conn_states says which states there are and
+what they mean, transitions which may follow which. What the chapter's parent does not have is drawn in
 amber. A chapter without conn_states has no picture, and a picture that no note shows is not drawn.
 
     states.py            draws them all, and removes those that no note shows
@@ -36,7 +36,7 @@ BOX, LINE, SPLIT = 180, 17, 25  # a box's width, the height of a line of its tex
 PAIR = 9  # how far the arrows there and back stand from the middle
 
 FRAME = """<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 760 454" width="760" height="454" role="img">
-  <!-- Drawn by states.py from chapters/{chapter}/conn.h and conn.cpp -->
+  <!-- Drawn by states.py from chapters/{chapter}/states.h -->
   <title>The states of {chapter}</title>
   <style>
     svg  {{ color: #737a85; font-size: 13px; font-family: system-ui, "Segoe UI", Helvetica, "DejaVu Sans", sans-serif }}
@@ -82,44 +82,18 @@ def body(path: Path, opening: str) -> str:
     return found[1] if found else ""
 
 
-def holds(condition: str, value: dict[str, str]) -> bool:
-    """Whether a C++ condition holds that is made of ==, !=, && and ||, without parentheses."""
-
-    def compare(term: str) -> bool:
-        if term.strip() in ("true", "false"):
-            return term.strip() == "true"
-        if not (parts := re.fullmatch(r"\s*(\w+) (==|!=) (\w+)\s*", term)):
-            raise Unreadable(f"is_legal has a condition that is too hard: {term.strip()}")
-        left, relation, right = parts.groups()
-        return (value.get(left, left) == value.get(right, right)) == (relation == "==")
-
-    return any(all(map(compare, terms.split("&&"))) for terms in condition.split("||"))
-
-
 def read_machine(chapter: str) -> Machine | None:
     """None: the chapter has no conn_states."""
-    home = TOP / "chapters" / chapter
-    states = dict(re.findall(r"^ *(\w+),? *// (.*)", body(home / "conn.h", "enum class conn_states"), re.MULTILINE))
+    file = TOP / "chapters" / chapter / "states.h"
+    states = dict(re.findall(r"^ *(\w+),? *// (.*)", body(file, "enum class conn_states"), re.MULTILINE))
     if not states:
         return None
-    code = re.sub("//.*", "", body(home / "conn.cpp", "bool is_legal"))
-    rules: list[tuple[list[str], str, str]] = []  # for which states, on which condition, returns what
-    cases: list[str] = []
-    for case, condition, result in re.findall(r"case (\w+):|(?:if \(([^;]*)\) )?return ([^;]*);", code):
-        if case:
-            cases = [*cases, case]
-        else:
-            rules.append((cases, condition or "true", result))
-            cases = cases if condition else []
-
-    def is_legal(start: str, end: str) -> bool:
-        value = {"from": start, "to": end}
-        for cases, condition, result in rules:
-            if (not cases or start in cases) and holds(condition, value):
-                return holds(result, value)
-        raise Unreadable(f"{chapter}: is_legal returns nothing for {start} and {end}")
-
-    return Machine(states, {(a, b) for a in states for b in states if a != b and is_legal(a, b)})
+    rows = body(file, r"transitions\[\]")
+    steps = {(start, end) for start, end in re.findall(r"^ *\{(\w+), (\w+), ", rows, re.MULTILINE) if start != end}
+    if len(re.findall(r"^ *\{", rows, re.MULTILINE)) != rows.count("\n") or {s for step in steps for s in step} - set(states):
+        raise Unreadable(f"{chapter}: `transitions` has a row that is no {{from, to, cause}}")
+    ends = {state for state in states if state not in ("conn_listening", "conn_closing", "conn_closed")}
+    return Machine(states, steps | {(state, "conn_closing") for state in ends})
 
 
 class Box:
