@@ -243,7 +243,7 @@ void set_option(settings& s, const option_row& row, std::string_view value, cons
 settings parse_command_line(int argc, char** argv, const command_line& chapter) {
   settings s;
   if (chapter.flags.find('t') == std::string_view::npos) s.num_threads = 1;
-  for_each_option(argc, argv, options,
+  for_each_option(argc, argv, options, s.trace,
                   [&](const option_row& row, std::string_view value) { set_option(s, row, value, chapter); });
   return s;
 }
@@ -252,10 +252,9 @@ std::string help_text(const command_line& chapter) {
   const std::string program(chapter.program);
   std::string text = program + ": " + std::string(chapter.idea) + "\n\nusage: " + program + " [options]\n\n";
 
+  constexpr std::size_t help_column = 35;
   const auto add_row = [&text](std::string left, std::string_view right) {
-    constexpr std::size_t column = 35;
-    left.resize(std::max(column, left.size() + 2), ' ');
-    text += left + std::string(right) + "\n";
+    text += help_line(std::move(left), help_column, right);
   };
   for (const option_row& row : options) {
     if (!takes(chapter, row)) continue;
@@ -269,6 +268,7 @@ std::string help_text(const command_line& chapter) {
       add_row("        " + std::string(more.name) + its_value, more.text);
     }
   }
+  text += trace_help(help_column);
 
   text += "\nexample:\n  " + program + " -p 11311 -vv\n";
   text += "  and in another terminal: printf 'version\\r\\nquit\\r\\n' | nc 127.0.0.1 11311\n";

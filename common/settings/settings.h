@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "common/basics/binding_protocol.h"
+#include "common/trace/options.h"
 
 // Immutable once parsed, except where a command changes it (verbosity, which lives in the trace).
 struct settings {
@@ -43,6 +44,7 @@ struct settings {
   std::string server;                                         // -o server=HOST:PORT (chapter 13)
   bool level_triggered = false;                               // -o level (chapter 13's experiments)
   bool read_once = false;                                     // -o read_once
+  trace_options trace;                                        // long options without a letter
 };
 
 // What one chapter's program is called and takes.

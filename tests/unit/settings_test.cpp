@@ -74,6 +74,17 @@ TEST_CASE("each option sets its field") {
   CHECK(parse({"-r"}).maximize_core);
 }
 
+TEST_CASE("the options of the trace: long ones without a letter, for every chapter") {
+  CHECK(parse({}).trace.file.empty());
+  CHECK(parse({"--trace", "x.json"}, first_chapter).trace.file == "x.json");
+  CHECK(parse({"--trace=x.json", "-p80"}).trace.file == "x.json");
+  CHECK(parse({"--threads", "2"}).num_threads == 2);
+  CHECK(refusal({"--trace"}) == "--trace: needs a value");
+  CHECK(refusal({"--trace="}) == "--trace: its value is empty");
+  CHECK(refusal({"--traces", "x"}) == "--traces: unknown option; --help lists those there are");
+  CHECK(help_text(first_chapter).find("\nto see what it does:\n      --trace=FILE  ") != std::string::npos);
+}
+
 TEST_CASE("-v counts") {
   CHECK(parse({"-v"}).verbose == 1);
   CHECK(parse({"-vvv"}).verbose == 3);
