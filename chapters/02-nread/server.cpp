@@ -29,7 +29,7 @@ storage::options storage_options(const settings& opts, storage::locking locks) n
 
 server::server(const ::settings& opts)
     : settings(opts),
-      trace(opts.verbose),
+      trace(opts.verbose, opts.trace),
       store(storage_options(opts, {})),
       env{store, commands, opts.flush_enabled, [this](unsigned level) { trace.set_verbosity(level); },
           [this](std::string_view group, const add_stat& add) { return process_stats(*this, group, add); }},

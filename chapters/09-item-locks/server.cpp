@@ -36,7 +36,7 @@ storage::options storage_options(const settings& opts, storage::locking locks) n
 
 server::server(const ::settings& opts)
     : settings(opts),
-      trace(opts.verbose),
+      trace(opts.verbose, opts.trace),
       store(storage_options(opts, {.power = item_lock_power(opts)})),
       prefixes(std::make_shared<protocol::prefix_stats>()),
       dispatcher_thread(*this, 0) {

@@ -71,7 +71,11 @@ void core_flush(context& ctx) noexcept {
 }  // namespace
 
 context::context(const settings& o)
-    : opts(o), trace(o.verbose), evb(event_base_create(EVENT_SIZE, core_core)), pool(*this, o.server), own(*this) {
+    : opts(o),
+      trace(o.verbose, o.trace),
+      evb(event_base_create(EVENT_SIZE, core_core)),
+      pool(*this, o.server),
+      own(*this) {
   if (opts.level_triggered) evb.trigger = 0;
 }
 

@@ -170,7 +170,7 @@ void describe(line& out, const trace_event& e) noexcept {
 
 }  // namespace
 
-tracer::tracer(unsigned verbosity) noexcept { set_verbosity(verbosity); }
+tracer::tracer(unsigned verbosity, const trace_options&) { set_verbosity(verbosity); }
 
 tracer::~tracer() = default;
 

@@ -13,6 +13,8 @@
 #include <type_traits>
 #include <vector>
 
+#include "common/trace/options.h"
+
 struct trace_event {
   enum class kind : std::uint8_t {
     listening,     // sfd
@@ -60,7 +62,8 @@ class tracer {
   using kind = trace_event::kind;
 
  public:
-  explicit tracer(unsigned verbosity) noexcept;
+  // Adds the sinks that `listeners` asks for. Throws std::system_error if one of them cannot begin.
+  tracer(unsigned verbosity, const trace_options& listeners);
   ~tracer();
   tracer(const tracer&) = delete;
   tracer& operator=(const tracer&) = delete;

@@ -93,17 +93,17 @@ class recorder : public trace_sink {
 }  // namespace
 
 TEST_CASE("nothing at verbosity 0") {
-  tracer t(0);
+  tracer t(0, {});
   CHECK(writes([&t] { live(t); }).empty());
 }
 
 TEST_CASE("-v: problems") {
-  tracer t(1);
+  tracer t(1, {});
   CHECK(writes([&t] { live(t); }) == std::vector<std::string>{"accept(): Too many open files\n", "out of memory\n"});
 }
 
 TEST_CASE("-vv: connections, commands and replies, in memcached's words") {
-  tracer t(2);
+  tracer t(2, {});
   CHECK(writes([&t] { live(t); }) == std::vector<std::string>{"<26 server listening\n", "<30 new client connection\n",
                                                               "<30 get foo\n", ">30 sending key foo\n", ">30 STORED\n",
                                                               "accept(): Too many open files\n", "out of memory\n",
@@ -111,7 +111,7 @@ TEST_CASE("-vv: connections, commands and replies, in memcached's words") {
 }
 
 TEST_CASE("-vvv: who wakes, what the kernel says, who sleeps") {
-  tracer t(3);
+  tracer t(3, {});
   CHECK(writes([&t] { live(t); }) == std::vector<std::string>{"<26 server listening\n",
                                                               "26: asleep, waiting for EV_READ\n",
                                                               "26: woken by EV_READ\n",
@@ -141,7 +141,7 @@ TEST_CASE("-vvv: who wakes, what the kernel says, who sleeps") {
 }
 
 TEST_CASE("a thread with a name says it") {
-  tracer t(2);
+  tracer t(2, {});
   const auto lines = writes([&t] {
     std::jthread([&t] {
       tracer::name_this_thread("worker 1");
@@ -157,7 +157,7 @@ TEST_CASE("a thread with a name says it") {
 }
 
 TEST_CASE("whoever asks for errno finds it as it was") {
-  tracer t(3);
+  tracer t(3, {});
   std::vector<std::string> heard;
   t.add(std::make_unique<recorder>(heard));
   errno = EMFILE;
@@ -174,7 +174,7 @@ TEST_CASE("a stderr that nobody reads holds nobody up: lines are lost, and count
   const unique_fd real(dup(STDERR_FILENO));
   REQUIRE(dup2(writer.get(), STDERR_FILENO) == STDERR_FILENO);
   writer.reset();
-  tracer t(2);
+  tracer t(2, {});
   const std::string word(1000, 'x');
   for (int i = 0; i < 100; ++i) t.reply(9, word);  // 100 kB into a pipe of 64
   std::string first(1 << 20, '\0');
@@ -193,7 +193,7 @@ TEST_CASE("a stderr that nobody reads holds nobody up: lines are lost, and count
 }
 
 TEST_CASE("the verbosity can change, and be as large as a client likes") {
-  tracer t(0);
+  tracer t(0, {});
   t.set_verbosity(2);
   CHECK(t.verbosity() == 2);
   CHECK(writes([&t] { live(t); }).size() == 8);
@@ -211,7 +211,7 @@ TEST_CASE("sinks hear everything at any verbosity") {
   const std::size_t printed[] = {0, 2, 8, 26};
   for (const unsigned verbosity : {0u, 1u, 2u, 3u}) {
     std::vector<std::string> first, second;
-    tracer t(verbosity);
+    tracer t(verbosity, {});
     t.add(std::make_unique<recorder>(first));
     t.add(std::make_unique<recorder>(second));
     CHECK(t.verbosity() == verbosity);
@@ -230,14 +230,14 @@ TEST_CASE("sinks hear everything at any verbosity") {
 }
 
 TEST_CASE("what clients send cannot play with the terminal") {
-  tracer t(2);
+  tracer t(2, {});
   using namespace std::string_view_literals;
   CHECK(writes([&t] { t.command(9, "get \x1b[2J\r\n\0\x7f\x80\xff~ "sv); }) ==
         std::vector<std::string>{"<9 get \\x1b[2J\\x0d\\x0a\\x00\\x7f\\x80\\xff~ \n"});
 }
 
 TEST_CASE("a line is at most 1 KiB") {
-  tracer t(2);
+  tracer t(2, {});
   const std::string longest(1024 - 4 - 3, 'x');  // "<9 " before, room for "...\n" behind
   CHECK(writes([&] { t.command(9, longest); }) == std::vector<std::string>{"<9 " + longest + "\n"});
   const auto cut = writes([&] { t.command(9, longest + "y"); });
@@ -250,7 +250,7 @@ TEST_CASE("a line is at most 1 KiB") {
 }
 
 TEST_CASE("threads may speak at once: whole lines, all of them") {
-  tracer t(2);
+  tracer t(2, {});
   const auto lines = writes([&t] {
     std::vector<std::jthread> threads;
     for (int i = 0; i < 4; ++i) {
