@@ -30,7 +30,7 @@ conn* conn_new(server& srv, net::unique_fd fd, conn_states init_state, short eve
   const int sfd = fd.get();
   try {
     auto c = std::make_unique<conn>(srv, std::move(fd), init_state, event_flags);
-    srv.trace.asleep(sfd, event_flags);
+    srv.trace.asleep(sfd, event_flags, init_state);
     return (srv.conns[sfd] = std::move(c)).get();
   } catch (const std::exception& e) {
     srv.trace.problem(sfd, e.what());

@@ -39,7 +39,7 @@ conn* conn_new(libevent_thread& thread, net::unique_fd fd, conn_states init_stat
     thread.freeconns.pop_back();
     srv.stats.curr_conns.add();
     srv.stats.total_conns.add();
-    srv.trace.asleep(sfd, event_flags);
+    srv.trace.asleep(sfd, event_flags, init_state);
     return &c;
   } catch (const std::exception& e) {
     srv.trace.problem(sfd, e.what());

@@ -44,7 +44,7 @@ conn* conn_new(libevent_thread& thread, net::unique_fd fd, conn_states init_stat
     srv.trace.problem(sfd, e.what());
     return nullptr;
   }
-  srv.trace.asleep(sfd, event_flags);
+  srv.trace.asleep(sfd, event_flags, init_state);
   return made;
 }
 

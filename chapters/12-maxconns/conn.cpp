@@ -59,7 +59,7 @@ conn* conn_new(libevent_thread& thread, net::unique_fd fd, conn_states init_stat
     give_back(srv, std::move(fd));
     return nullptr;
   }
-  srv.trace.asleep(sfd, event_flags);
+  srv.trace.asleep(sfd, event_flags, init_state);
   return made;
 }
 

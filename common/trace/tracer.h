@@ -24,7 +24,7 @@ struct trace_event {
     reply,         // sfd, text: the reply line, ready to be sent
     item,          // sfd, text: the key being sent
     woken,         // sfd, number: the events that libevent reports
-    asleep,        // sfd, number: the events that it waits for
+    asleep,        // sfd, number: the events that it waits for, text: its state, if it has just been made
     call,          // sfd, text: a call to the kernel, number: what it returned, error: errno if that was -1
     state,         // sfd, text -> more
     dispatched,    // sfd: a client, number: the worker that gets it
@@ -101,6 +101,11 @@ class tracer {
   void asleep(int sfd, short events) noexcept {
     if (heard(3)) tell(kind::asleep, sfd, events);
   }
+  // For the first time: conn_new has made it, in this state.
+  template <typename states>
+  void asleep(int sfd, short events, states first) noexcept {
+    if (heard(3)) tell_made(sfd, events, first);
+  }
   // Directly behind the call: if `result` is -1, errno says why.
   void call(int sfd, std::string_view name, ssize_t result) noexcept {
     if (heard(3)) tell_call(sfd, name, result);
@@ -162,6 +167,10 @@ class tracer {
   template <typename states>
   [[gnu::cold, gnu::noinline]] void tell_state(int sfd, states from, states to) noexcept {
     tell({kind::state, sfd, state_text(from), state_text(to)});
+  }
+  template <typename states>
+  [[gnu::cold, gnu::noinline]] void tell_made(int sfd, short events, states first) noexcept {
+    tell({.what = kind::asleep, .sfd = sfd, .text = state_text(first), .number = events});
   }
   [[gnu::cold]] void tell(const trace_event& e) noexcept;
   void print(const trace_event& e) noexcept;

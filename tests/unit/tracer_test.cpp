@@ -56,6 +56,7 @@ void live(tracer& t) {
   t.byte_written(12, 'c');
   t.byte_read(11, 'c');
   t.popped(30, 0);
+  t.asleep(30, EV_READ | EV_PERSIST, states::reading);
   t.call(30, "read", 9);
   t.command(30, "get foo");
   t.item(30, "foo");
@@ -122,6 +123,7 @@ TEST_CASE("-vvv: who wakes, what the kernel says, who sleeps") {
                                                               "12: wrote the byte c\n",
                                                               "11: read the byte c\n",
                                                               "30: popped, 0 left in the queue\n",
+                                                              "30: asleep, waiting for EV_READ\n",
                                                               "30: read() = 9\n",
                                                               "<30 get foo\n",
                                                               ">30 sending key foo\n",
@@ -203,12 +205,12 @@ TEST_CASE("the verbosity can change, and be as large as a client likes") {
   for (const unsigned huge : {1u << 31, ~0u}) {
     t.set_verbosity(huge);
     CHECK(t.verbosity() > 1'000'000);
-    CHECK(writes([&t] { live(t); }).size() == 26);
+    CHECK(writes([&t] { live(t); }).size() == 27);
   }
 }
 
 TEST_CASE("sinks hear everything at any verbosity") {
-  const std::size_t printed[] = {0, 2, 8, 26};
+  const std::size_t printed[] = {0, 2, 8, 27};
   for (const unsigned verbosity : {0u, 1u, 2u, 3u}) {
     std::vector<std::string> first, second;
     tracer t(verbosity, {});
@@ -217,15 +219,16 @@ TEST_CASE("sinks hear everything at any verbosity") {
     CHECK(t.verbosity() == verbosity);
     const auto lines = writes([&t] { live(t); });
     CHECK(lines.size() == printed[verbosity]);
-    CHECK(first.size() == 27);  // the timer, too
+    CHECK(first.size() == 28);  // the timer, too
     CHECK(first[0] == "0|26|||0|0");
-    CHECK(first[14] == "9|30|reading|writing|0|0");
-    CHECK(first[16] == "8|30|read||-1|11");
-    CHECK(first[18] == "19|-1|accept()||0|24");
+    CHECK(first[10] == "7|30|reading||18|0");
+    CHECK(first[15] == "9|30|reading|writing|0|0");
+    CHECK(first[17] == "8|30|read||-1|11");
+    CHECK(first[19] == "19|-1|accept()||0|24");
     CHECK(second == first);
     t.set_verbosity(0);
     CHECK(writes([&t] { live(t); }).empty());
-    CHECK(first.size() == 54);
+    CHECK(first.size() == 56);
   }
 }
 
