@@ -14,6 +14,8 @@
 #include <string_view>
 #include <utility>
 
+#include "common/trace/trace_file.h"
+
 static_assert(trace_timeout == EV_TIMEOUT && trace_read == EV_READ && trace_write == EV_WRITE);
 
 namespace {
@@ -75,11 +77,15 @@ class line {
     return *this << std::string_view(digits, static_cast<std::size_t>(end - digits));
   }
 
-  // The line with its end. Nothing may be added afterwards.
-  [[nodiscard]] std::string_view ended() noexcept {
+  // The line, and the line with its end. Nothing may be added afterwards.
+  [[nodiscard]] std::string_view text() noexcept {
     if (cut_) size_ += ellipsis.copy(&bytes_[size_], ellipsis.size());
-    bytes_[size_++] = '\n';
     return {bytes_.data(), size_};
+  }
+  [[nodiscard]] std::string_view ended() noexcept {
+    const std::size_t size = text().size();
+    bytes_[size] = '\n';
+    return {bytes_.data(), size + 1};
   }
 
  private:
@@ -192,7 +198,16 @@ void describe(line& out, const trace_event& e) noexcept {
 
 }  // namespace
 
-tracer::tracer(unsigned verbosity, const trace_options&) { set_verbosity(verbosity); }
+std::string line_of(const trace_event& e) {
+  line out;
+  describe(out, e);
+  return std::string(out.text());
+}
+
+tracer::tracer(unsigned verbosity, const trace_options& listeners) {
+  set_verbosity(verbosity);
+  if (!listeners.file.empty()) add(std::make_unique<trace_file>(listeners.file));
+}
 
 tracer::~tracer() = default;
 
@@ -209,6 +224,8 @@ void tracer::set_verbosity(unsigned level) noexcept {
 void tracer::name_this_thread(std::string_view name) noexcept {
   thread_name[name.copy(thread_name.data(), thread_name.size() - 1)] = '\0';
 }
+
+std::string_view tracer::name_of_this_thread() noexcept { return thread_name.data(); }
 
 void tracer::tell(const trace_event& e) noexcept {
   const int before = errno;

@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <string>
 #include <string_view>
 #include <type_traits>
 #include <vector>
@@ -63,6 +64,9 @@ struct trace_event {
   std::int64_t of = 0;
 };
 
+// The event as -vvv prints it, without the thread's name and the line's end.
+[[nodiscard]] std::string line_of(const trace_event& e);
+
 // Thread: heard from any thread at once, on the thread that does the thing. No lock of a server is held meanwhile.
 class trace_sink {
  public:
@@ -91,6 +95,7 @@ class tracer {
 
   // From now on this thread's lines begin with "[name] ". At most 15 characters count.
   static void name_this_thread(std::string_view name) noexcept;
+  [[nodiscard]] static std::string_view name_of_this_thread() noexcept;  // "": it has none
 
   void listening(int sfd) noexcept {
     if (heard(2)) tell(kind::listening, sfd);
