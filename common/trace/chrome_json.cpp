@@ -46,14 +46,6 @@ void chrome_json::end(int tid, std::int64_t at) {
   close();
 }
 
-void chrome_json::whole(int tid, std::int64_t from, std::int64_t to, std::string_view name) {
-  open('X', name);
-  number("tid", tid);
-  time("ts", from);
-  time("dur", to - from);
-  close();
-}
-
 void chrome_json::begin(async_track on, std::int64_t at, std::string_view name) {
   open('b', name);
   track(on);

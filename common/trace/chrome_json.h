@@ -21,17 +21,17 @@ class chrome_json {
 
   void name_thread(int tid, std::string_view name);
 
-  // Slices of a thread: begun and ended, or whole. They nest.
+  // Slices of a thread. They nest. (A whole slice, with its duration, could be one line: but the viewer rounds what it
+  // reads, and a sum may then overlap its neighbour.)
   void begin(int tid, std::int64_t time, std::string_view name);
   void end(int tid, std::int64_t time);
-  void whole(int tid, std::int64_t from, std::int64_t to, std::string_view name);
 
   // Slices of another track, and what takes no time there.
   void begin(async_track track, std::int64_t time, std::string_view name);
   void end(async_track track, std::int64_t time, std::string_view name);
   void instant(async_track track, std::int64_t time, std::string_view name);
 
-  // An arrow, from the slice that this thread has drawn last ('s') through others ('t') to the last ('f').
+  // An arrow, from the innermost slice that is open on this thread ('s') through others ('t') to the last ('f').
   void arrow(char phase, async_track flow, int tid, std::int64_t time);
 
   // The value of a counter, from now on.

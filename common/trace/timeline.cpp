@@ -19,6 +19,7 @@ void timeline::add(const trace_event& e, const moment& when) {
   thread& t = thread_of(when);
   if (when.lost > 0) draw_loss(t, when.lost);
   draw(t, e);
+  if (t.in_thing) end_slices(t, t.open - 1, now_);
   t.last = now_;
 }
 
@@ -29,7 +30,7 @@ void timeline::finish(std::int64_t time) {
   for (auto& [tid, t] : threads_) end_slices(t, 0, t.in == thread::place::loop ? now_ : t.last);
 }
 
-// First what the thread did, then to whom: an arrow begins and ends at the slice that was drawn last.
+// First what the thread did, then to whom: an arrow begins and ends at the slice that is open.
 void timeline::draw(thread& t, const trace_event& e) {
   switch (e.what) {
     case kind::woken: return draw_woken(t, e);
@@ -132,7 +133,8 @@ void timeline::draw_thing(thread& t, std::string_view name) {
     t.last = now_;
   }
   if (t.open == 0) open_slice(t, "outside the event loop", t.last);
-  out_.whole(t.tid, t.last, now_, name);
+  open_slice(t, name, t.last);
+  t.in_thing = true;
 }
 
 void timeline::open_slice(thread& t, std::string_view name, std::int64_t time) {
@@ -142,6 +144,7 @@ void timeline::open_slice(thread& t, std::string_view name, std::int64_t time) {
 
 void timeline::end_slices(thread& t, unsigned left, std::int64_t time) {
   for (; t.open > left; --t.open) out_.end(t.tid, time);
+  t.in_thing = false;
 }
 
 // --- Connections ----------------------------------------------------------------------------------------------------

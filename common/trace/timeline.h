@@ -44,6 +44,7 @@ class timeline {
     enum class place : unsigned char { outside, loop, event } in = place::outside;
     int tid = 0;
     unsigned open = 0;      // slices
+    bool in_thing = false;  // the innermost is of the event that is being drawn
     std::int64_t last = 0;  // when it was heard last
     int sfd = -1;           // whose event it is
   };

@@ -79,18 +79,21 @@ TEST_CASE("a set-up, an event, and the loop between them") {
                          "ph:M,pid:7,name:process_name,args:name:server",
                          "ph:M,pid:7,name:thread_name,tid:1,args:name:master",
                          "ph:B,pid:7,name:outside the event loop,tid:1,ts:1.000",
-                         "ph:X,pid:7,name:<3 server listening,tid:1,ts:1.000,dur:0.000",
+                         "ph:B,pid:7,name:<3 server listening,tid:1,ts:1.000",
                          "ph:b,pid:7,name:listener 3,cat:connection,id:1,ts:1.000",
-                         "ph:X,pid:7,name:3: conn_new, in conn_listening,tid:1,ts:1.000,dur:1.000",
+                         "ph:E,pid:7,tid:1,ts:1.000",
+                         "ph:B,pid:7,name:3: conn_new, in conn_listening,tid:1,ts:1.000",
                          "ph:b,pid:7,name:conn_listening,cat:connection,id:1,ts:2.000",
                          "ph:b,pid:7,name:asleep, waiting for EV_READ,cat:connection,id:1,ts:2.000",
+                         "ph:E,pid:7,tid:1,ts:2.000",
                          "ph:E,pid:7,tid:1,ts:2.000",  // the set-up, with the last thing that it did
                          "ph:B,pid:7,name:in the event loop,tid:1,ts:2.000",
                          "ph:E,pid:7,tid:1,ts:3.000",
                          "ph:B,pid:7,name:3: woken by EV_READ,tid:1,ts:3.000",
                          "ph:e,pid:7,name:asleep, waiting for EV_READ,cat:connection,id:1,ts:3.000",
                          "ph:B,pid:7,name:conn_listening,tid:1,ts:3.000",
-                         "ph:X,pid:7,name:3: accept4() = -1, EAGAIN,tid:1,ts:3.000,dur:1.000",
+                         "ph:B,pid:7,name:3: accept4() = -1, EAGAIN,tid:1,ts:3.000",
+                         "ph:E,pid:7,tid:1,ts:4.000",
                          "ph:E,pid:7,tid:1,ts:5.000",
                          "ph:E,pid:7,tid:1,ts:5.000",
                          "ph:B,pid:7,name:in the event loop,tid:1,ts:5.000",
@@ -152,11 +155,13 @@ TEST_CASE("states of a connection, on its track and in the slice of its event") 
                          "ph:b,pid:7,name:conn_closing,cat:connection,id:1,ts:10.000",
                          "ph:E,pid:7,tid:2,ts:10.000",
                          "ph:B,pid:7,name:conn_closing,tid:2,ts:10.000",
-                         "ph:X,pid:7,name:<5 connection closed.,tid:2,ts:10.000,dur:1.000",
+                         "ph:B,pid:7,name:<5 connection closed.,tid:2,ts:10.000",
                          "ph:C,pid:7,name:connections,ts:11.000,args:open:0",
-                         "ph:X,pid:7,name:5: descriptor given back,tid:2,ts:11.000,dur:1.000",
+                         "ph:E,pid:7,tid:2,ts:11.000",
+                         "ph:B,pid:7,name:5: descriptor given back,tid:2,ts:11.000",
                          "ph:e,pid:7,name:conn_closing,cat:connection,id:1,ts:12.000",
                          "ph:e,pid:7,name:connection 5,cat:connection,id:1,ts:12.000",
+                         "ph:E,pid:7,tid:2,ts:12.000",
                          "ph:E,pid:7,tid:2,ts:12.000",
                          "ph:E,pid:7,tid:2,ts:12.000",
                          "ph:B,pid:7,name:in the event loop,tid:2,ts:12.000",
@@ -200,7 +205,8 @@ TEST_CASE("what is lost is a slice, in which the rest of that event stands") {
   CHECK(d.taken() == std::vector<std::string>{
                          "ph:E,pid:7,tid:2,ts:9.000",
                          "ph:B,pid:7,name:12 events lost: too many for this file,tid:2,ts:9.000",
-                         "ph:X,pid:7,name:5: read() = 9,tid:2,ts:9.000,dur:1.000",
+                         "ph:B,pid:7,name:5: read() = 9,tid:2,ts:9.000",
+                         "ph:E,pid:7,tid:2,ts:10.000",
                      });
 }
 
@@ -219,13 +225,14 @@ TEST_CASE("a proxy's request, its two parts, and the arrows between them") {
   (void)d.taken();
   d.hear(1, {.what = kind::answered, .sfd = 5, .number = 1});
   CHECK(d.taken() == std::vector<std::string>{
-                         "ph:X,pid:7,name:5: request 1 is answered,tid:1,ts:10.000,dur:1.000",
+                         "ph:B,pid:7,name:5: request 1 is answered,tid:1,ts:10.000",
                          "ph:f,pid:7,name:request,tid:1,cat:request,id:2,bp:e,ts:11.000",
                          "ph:e,pid:7,name:part of a request,cat:request,id:2,ts:11.000",
                          "ph:f,pid:7,name:request,tid:1,cat:request,id:3,bp:e,ts:11.000",
                          "ph:e,pid:7,name:part of a request,cat:request,id:3,ts:11.000",
                          "ph:f,pid:7,name:request,tid:1,cat:request,id:1,bp:e,ts:11.000",
                          "ph:e,pid:7,name:request,cat:request,id:1,ts:11.000",
+                         "ph:E,pid:7,tid:1,ts:11.000",
                      });
 }
 
