@@ -109,9 +109,13 @@ void chrome_json::text(std::string_view key, std::string_view value) {
   text_ += ",\"";
   text_ += key;
   text_ += "\":\"";
-  for (const char c : value) {
-    if (c == '"' || c == '\\') text_ += '\\';
-    text_ += c;
+  for (;;) {
+    const auto plain = value.find_first_of("\"\\");
+    text_ += value.substr(0, plain);
+    if (plain == std::string_view::npos) break;
+    text_ += '\\';
+    text_ += value[plain];
+    value.remove_prefix(plain + 1);
   }
   text_ += '"';
 }

@@ -42,7 +42,7 @@ struct kept_event {
 // Thread: one producer, one consumer.
 class event_ring {
  public:
-  static constexpr std::size_t size = 8192;  // a power of two
+  static constexpr std::size_t size = 1 << 14;
 
   // Thread: the producer. The next place to fill, or nullptr if that would leave fewer than `reserve` places free.
   [[nodiscard]] kept_event* place(std::size_t reserve) noexcept {

@@ -132,15 +132,16 @@ trace_file::listener* trace_file::this_listener() noexcept try {
 }
 
 void trace_file::write_all(std::stop_token stop) {
+  using namespace std::chrono_literals;
+  auto pause = 10ms;
   for (bool is_last = false; !is_last;) {
     {
-      using namespace std::chrono_literals;
       std::unique_lock hold(pause_lock_);
-      pause_.wait_for(hold, stop, 10ms, [] { return false; });
+      pause_.wait_for(hold, stop, pause, [] { return false; });
     }
     is_last = stop.stop_requested();  // asked first: whatever has been heard before is there
     try {
-      draw_what_is_there();
+      pause = draw_what_is_there() ? 1ms : 10ms;
       if (is_last) draw_end();
     } catch (const std::bad_alloc&) {
       give_up(ENOMEM);
@@ -151,7 +152,8 @@ void trace_file::write_all(std::stop_token stop) {
 }
 
 // In their order, as far as it is known: whoever has taken the next number may not have filled his place yet.
-void trace_file::draw_what_is_there() {
+bool trace_file::draw_what_is_there() {
+  const std::uint64_t before = next_;
   std::vector<listener*> all;
   {
     const std::scoped_lock hold(listeners_lock_);
@@ -172,6 +174,7 @@ void trace_file::draw_what_is_there() {
     constexpr std::size_t enough = 1 << 16;
     if (json_.size() >= enough) write_drawn();
   }
+  return next_ != before;
 }
 
 void trace_file::draw_end() {

@@ -47,7 +47,7 @@ class trace_file : public trace_sink {
 
   [[nodiscard]] listener* this_listener() noexcept;
   void write_all(std::stop_token stop);
-  void draw_what_is_there();
+  bool draw_what_is_there();
   void draw_end();
   void write_drawn();
   void give_up(int error) noexcept;

@@ -33,7 +33,7 @@ EVENTS = r"nothing|EV_\w+( \| EV_\w+)*"
 NAMES = {
     "event": rf"outside the event loop|in the event loop|\d+: woken by ({EVENTS})|timer: \w+|\d+: read the byte [a-z?]|"
     r"\d+ events lost: too many for this file|conn_\w+",
-    "thing": rf"<\d+ .*|>\d+ .*|\d+: (accept4|read|readv|recvfrom|write|writev|sendmsg)\(\) = .*|\d+: conn_new, in conn_\w+|"
+    "thing": r"<\d+ .*|>\d+ .*|\d+: (accept4|read|readv|recvfrom|write|writev|sendmsg)\(\) = .*|\d+: conn_new, in conn_\w+|"
     r"\d+: for worker \d+|\d+: pushed, \d+ in the queue|\d+: popped, \d+ left in the queue|\d+: wrote the byte [a-z?]|"
     r"\d+: muted|\d+: heard again|\d+: descriptor given back|[a-z ]+\(\): .*|\d+: request \d+.*|request \d+, a part of \d+|"
     r"\d+: the response to request \d+|.* is ejected|.* takes ejected servers back",
