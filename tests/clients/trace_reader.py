@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """A strict reader of what --trace writes: whatever a viewer would have to guess, or to leave out, is an error here.
 
-    trace_reader.py FILE    says what is in it, or what is wrong with it
+    trace_reader.py FILE            says what is in it, or what is wrong with it
+    trace_reader.py FILE TRACK      the slices of a track, "worker 1" or "connection 29": begin and length in microseconds
 
 It keeps to the description of the Trace Event Format, and to what Perfetto's importer counts as an error: slices that do not
 nest or do not end, arrows that begin or end nowhere or leave no slice, fields that are missing.
@@ -206,21 +207,34 @@ class Trace:
         way.ended = phase == "f"
 
 
+def outline(slice: Slice, depth: int = 0) -> None:
+    length = "" if slice.end is None else f"{(slice.end - slice.start) / 1000:.1f}"
+    print(f"{slice.start / 1000:15.1f} {length:>11}  {'  ' * depth}{slice.name}")
+    for inner in slice.inside:
+        outline(inner, depth + 1)
+
+
 def main() -> None:
-    if len(sys.argv) != 2 or sys.argv[1].startswith("-"):
+    if len(sys.argv) not in (2, 3) or sys.argv[1].startswith("-"):
         sys.exit(__doc__.strip())
     path = Path(sys.argv[1])
     try:
         trace = Trace(path, whole=path.read_text(encoding="ascii").endswith("]\n"))
     except (TraceError, ValueError, OSError) as error:
         sys.exit(f"{path}: {error}")
-    for track in trace.threads.values():
-        print(f"{track.name}: {sum(1 for _ in track.walk())} slices")
-    for track in trace.of_category("connection"):
-        print(f"{track.name}: {sum(1 for _ in track.walk())} slices")
+    tracks = [*trace.threads.values(), *trace.tracks.values()]
+    if len(sys.argv) == 3:
+        for slice in (slice for track in tracks if track.name == sys.argv[2] for slice in track.slices):
+            outline(slice)
+        return
+    for track in tracks:
+        print(f"{track.name}: {len(track.names())} slices")
     print(f"{len(trace.arrows)} ways of arrows, counters: {', '.join(trace.counters)}")
     print(trace.last_words or "the end is missing")
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except BrokenPipeError:
+        sys.exit(0)
