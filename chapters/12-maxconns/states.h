@@ -59,7 +59,7 @@ inline constexpr transition transitions[] = {
     {conn_nread, conn_nread, "more of it is on its way", EV_READ},
     {conn_nread, conn_new_cmd, "stored, and noreply"},
     {conn_nread, conn_write, "stored"},
-    {conn_nread, conn_mwrite, "binary: an item to send"},
+    {conn_nread, conn_mwrite, "binary: a get"},
     {conn_swallow, conn_swallow, "more of it is on its way", EV_READ},
     {conn_swallow, conn_new_cmd, "it has passed"},
     {conn_write, conn_write, "the kernel takes no more", EV_WRITE},
