@@ -3,6 +3,7 @@
 
 #include <event2/event.h>
 
+#include <string>
 #include <string_view>
 
 enum class conn_states {
@@ -41,5 +42,8 @@ inline constexpr transition transitions[] = {
     {conn_write, conn_write, "the kernel takes no more", EV_WRITE},
     {conn_write, conn_read, "the reply is sent"},
 };
+
+// The map for Mermaid: what --diagram prints.
+[[nodiscard]] std::string diagram();
 
 [[nodiscard]] bool is_legal(conn_states from, conn_states to) noexcept;

@@ -3,6 +3,8 @@
 
 #include <algorithm>
 
+#include "common/trace/diagram.h"
+
 std::string_view state_text(conn_states state) noexcept {
   switch (state) {
     case conn_listening: return "conn_listening";
@@ -13,6 +15,8 @@ std::string_view state_text(conn_states state) noexcept {
   }
   return "?";
 }
+
+std::string diagram() { return state_diagram(transitions); }
 
 bool is_legal(conn_states from, conn_states to) noexcept {
   if (to == conn_closing) return from != conn_listening;

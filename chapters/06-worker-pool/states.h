@@ -3,6 +3,7 @@
 
 #include <event2/event.h>
 
+#include <string>
 #include <string_view>
 
 enum class conn_states {
@@ -55,5 +56,8 @@ inline constexpr transition transitions[] = {
     {conn_mwrite, conn_mwrite, "the kernel takes no more", EV_WRITE},
     {conn_mwrite, conn_write, "the items are sent"},
 };
+
+// The map for Mermaid: what --diagram prints.
+[[nodiscard]] std::string diagram();
 
 [[nodiscard]] bool is_legal(conn_states from, conn_states to) noexcept;

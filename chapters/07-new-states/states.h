@@ -4,6 +4,7 @@
 
 #include <event2/event.h>
 
+#include <string>
 #include <string_view>
 
 enum class conn_states {
@@ -68,5 +69,8 @@ inline constexpr transition transitions[] = {
     {conn_mwrite, conn_new_cmd, "the items are sent"},
     {conn_closing, conn_closed, "the descriptor is given back"},
 };
+
+// The map for Mermaid: what --diagram prints.
+[[nodiscard]] std::string diagram();
 
 [[nodiscard]] bool is_legal(conn_states from, conn_states to) noexcept;

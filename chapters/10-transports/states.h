@@ -4,6 +4,7 @@
 
 #include <event2/event.h>
 
+#include <string>
 #include <string_view>
 
 enum class conn_states {
@@ -50,7 +51,7 @@ inline constexpr transition transitions[] = {
     {conn_waiting, conn_read, "the client speaks", EV_READ},
     {conn_read, conn_waiting, "nothing has come"},
     {conn_read, conn_parse_cmd, "bytes have come"},
-    {conn_read, conn_write, "UDP: a request in several datagrams"},
+    {conn_read, conn_write, "a UDP request in several datagrams"},
     {conn_parse_cmd, conn_new_cmd, "nothing to answer"},
     {conn_parse_cmd, conn_waiting, "no whole command is here"},
     {conn_parse_cmd, conn_nread, "a value follows"},
@@ -68,7 +69,10 @@ inline constexpr transition transitions[] = {
     {conn_mwrite, conn_mwrite, "the kernel takes no more", EV_WRITE},
     {conn_mwrite, conn_new_cmd, "the items are sent"},
     {conn_closing, conn_closed, "the descriptor is given back"},
-    {conn_closing, conn_read, "UDP: the socket stays", EV_READ},
+    {conn_closing, conn_read, "the UDP socket stays", EV_READ},
 };
+
+// The map for Mermaid: what --diagram prints.
+[[nodiscard]] std::string diagram();
 
 [[nodiscard]] bool is_legal(conn_states from, conn_states to) noexcept;

@@ -3,6 +3,7 @@
 
 #include <event2/event.h>
 
+#include <string>
 #include <string_view>
 
 enum class conn_states {
@@ -49,17 +50,17 @@ inline constexpr transition transitions[] = {
     {conn_waiting, conn_read, "the client speaks", EV_READ},
     {conn_read, conn_waiting, "nothing has come"},
     {conn_read, conn_parse_cmd, "bytes have come"},
-    {conn_read, conn_write, "UDP: a request in several datagrams"},
+    {conn_read, conn_write, "a UDP request in several datagrams"},
     {conn_parse_cmd, conn_new_cmd, "nothing to answer"},
     {conn_parse_cmd, conn_waiting, "no whole command is here"},
-    {conn_parse_cmd, conn_nread, "a value follows; binary: a key"},
+    {conn_parse_cmd, conn_nread, "a value follows, or a binary key"},
     {conn_parse_cmd, conn_swallow, "a value to refuse without a word"},
     {conn_parse_cmd, conn_write, "a line to answer"},
     {conn_parse_cmd, conn_mwrite, "items to send"},
     {conn_nread, conn_nread, "more of it is on its way", EV_READ},
     {conn_nread, conn_new_cmd, "stored, and noreply"},
     {conn_nread, conn_write, "stored"},
-    {conn_nread, conn_mwrite, "binary: a get"},
+    {conn_nread, conn_mwrite, "a binary get"},
     {conn_swallow, conn_swallow, "more of it is on its way", EV_READ},
     {conn_swallow, conn_new_cmd, "it has passed"},
     {conn_write, conn_write, "the kernel takes no more", EV_WRITE},
@@ -68,7 +69,10 @@ inline constexpr transition transitions[] = {
     {conn_mwrite, conn_mwrite, "the kernel takes no more", EV_WRITE},
     {conn_mwrite, conn_new_cmd, "the items are sent"},
     {conn_closing, conn_closed, "the descriptor is given back"},
-    {conn_closing, conn_read, "UDP: the socket stays", EV_READ},
+    {conn_closing, conn_read, "the UDP socket stays", EV_READ},
 };
+
+// The map for Mermaid: what --diagram prints.
+[[nodiscard]] std::string diagram();
 
 [[nodiscard]] bool is_legal(conn_states from, conn_states to) noexcept;

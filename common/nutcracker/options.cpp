@@ -66,6 +66,7 @@ options parse_options(int argc, char** argv, const program_name& program) {
     if (row.letter == 'V') print_and_exit(std::string(program.name) + " " + std::string(version) + "\n");
     row.set(o, value);
   });
+  obey_diagram(o.trace, nullptr);
   return o;
 }
 

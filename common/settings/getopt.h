@@ -60,7 +60,16 @@ struct trace_option_row {
 inline constexpr trace_option_row trace_option_rows[] = {
     {"trace", "FILE", "write what happens into this file, which ui.perfetto.dev shows",
      [](trace_options& o, std::string_view v) { o.file = not_empty(v); }},
+    {"diagram", "", "print the states and their ways for Mermaid, and exit",
+     [](trace_options& o, std::string_view) { o.diagram = true; }},
 };
+
+// Does what --diagram asks for. `diagram`: what to print; nullptr: this program has no states, usage_error.
+inline void obey_diagram(const trace_options& o, std::string (*diagram)()) {
+  if (!o.diagram) return;
+  if (diagram == nullptr) throw usage_error("--diagram: a proxy has no states but handlers; chapters 01 to 12 have");
+  print_and_exit(diagram());
+}
 
 // What --help says of them. `column`: where the texts begin.
 [[nodiscard]] inline std::string trace_help(std::size_t column) {

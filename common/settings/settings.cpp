@@ -245,6 +245,7 @@ settings parse_command_line(int argc, char** argv, const command_line& chapter) 
   if (chapter.flags.find('t') == std::string_view::npos) s.num_threads = 1;
   for_each_option(argc, argv, options, s.trace,
                   [&](const option_row& row, std::string_view value) { set_option(s, row, value, chapter); });
+  obey_diagram(s.trace, chapter.diagram);
   return s;
 }
 

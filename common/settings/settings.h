@@ -53,6 +53,7 @@ struct command_line {
   std::string_view idea;                // one line for --help
   std::string_view flags;               // the letters it takes, e.g. "pslbcvuhV"; with 'm' it stores
   std::string_view extended;            // the names it takes after -o, beside those of whoever stores; with commas
+  std::string (*diagram)() = nullptr;   // what --diagram prints; none where there are no states
   std::string_view version = "1.4.25";  // of the memcached whose protocol it speaks
 };
 

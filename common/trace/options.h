@@ -5,5 +5,6 @@
 #include <string>
 
 struct trace_options {
-  std::string file;  // --trace; "": none
+  std::string file;      // --trace; "": none
+  bool diagram = false;  // --diagram
 };

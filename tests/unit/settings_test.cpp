@@ -259,6 +259,11 @@ TEST_CASE("-h and -V print and exit with status 0") {
   }
 }
 
+TEST_CASE("--diagram is for chapters that have states") {
+  CHECK_THROWS_WITH_AS(parse({"--diagram"}), "--diagram: a proxy has no states but handlers; chapters 01 to 12 have",
+                       usage_error);
+}
+
 TEST_CASE("what is for the storage") {
   const settings s = parse({"-m1", "-M", "-I2k", "-f1.5", "-n64", "-C", "-ohashpower=13"});
   CHECK(s.maxbytes == 1'048'576);
