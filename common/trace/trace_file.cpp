@@ -84,7 +84,7 @@ std::atomic<std::uint64_t> files = 0;
 
 }  // namespace
 
-trace_file::listener::listener()
+trace_file::ear::ear()
     : tid(gettid()),
       name(tracer::name_of_this_thread().empty() ? program_invocation_short_name : tracer::name_of_this_thread()) {}
 
@@ -103,7 +103,7 @@ trace_file::trace_file(std::string path)
 trace_file::~trace_file() = default;
 
 void trace_file::hear(const trace_event& e) noexcept {
-  listener* const me = this_listener();
+  ear* const me = this_ear();
   if (me == nullptr) return;  // no memory for a ring: this thread has no track
   kept_event* const place = me->events.place(is_frequent(e.what) ? event_ring::size / 4 : 0);
   if (place == nullptr) {
@@ -117,13 +117,13 @@ void trace_file::hear(const trace_event& e) noexcept {
   me->events.push();
 }
 
-trace_file::listener* trace_file::this_listener() noexcept try {
+trace_file::ear* trace_file::this_ear() noexcept try {
   thread_local std::uint64_t file = 0;
-  thread_local listener* me = nullptr;
+  thread_local ear* me = nullptr;
   if (file != number_) {
-    auto made = std::make_unique<listener>();
-    const std::scoped_lock hold(listeners_lock_);
-    me = listeners_.emplace_back(std::move(made)).get();
+    auto made = std::make_unique<ear>();
+    const std::scoped_lock hold(ears_lock_);
+    me = ears_.emplace_back(std::move(made)).get();
     file = number_;
   }
   return me;
@@ -154,17 +154,17 @@ void trace_file::write_all(std::stop_token stop) {
 // In their order, as far as it is known: whoever has taken the next number may not have filled his place yet.
 bool trace_file::draw_what_is_there() {
   const std::uint64_t before = next_;
-  std::vector<listener*> all;
+  std::vector<ear*> all;
   {
-    const std::scoped_lock hold(listeners_lock_);
-    for (const auto& each : listeners_) all.push_back(each.get());
+    const std::scoped_lock hold(ears_lock_);
+    for (const auto& each : ears_) all.push_back(each.get());
   }
-  const auto is_next = [this](const listener* l) {
+  const auto is_next = [this](const ear* l) {
     const kept_event* const first = l->events.front();
     return first != nullptr && first->order == next_;
   };
   for (auto l = all.begin(); (l = std::ranges::find_if(all, is_next)) != all.end();) {
-    listener& from = **l;
+    ear& from = **l;
     for (; is_next(&from); ++next_) {
       const kept_event& e = *from.events.front();
       lost_ += e.lost;
@@ -178,7 +178,7 @@ bool trace_file::draw_what_is_there() {
 }
 
 void trace_file::draw_end() {
-  for (const auto& each : listeners_) lost_ += each->lost;
+  for (const auto& each : ears_) lost_ += each->lost;
   const std::int64_t time = now();
   timeline_.finish(time);
   json_.last(time, "the end: " + std::to_string(next_) + " events, " + std::to_string(lost_) + " lost");

@@ -36,16 +36,16 @@ class trace_file : public trace_sink {
   void hear(const trace_event& e) noexcept override;
 
  private:
-  // A thread that hears. Its ring is filled by it, and emptied by the thread that writes.
-  struct listener {
-    listener();
+  // Of a thread that hears. Its ring is filled by it, and emptied by the thread that writes.
+  struct ear {
+    ear();
     const int tid;
     const std::string name;
     event_ring events;
     std::atomic<std::uint64_t> lost = 0;  // since the last event that found room
   };
 
-  [[nodiscard]] listener* this_listener() noexcept;
+  [[nodiscard]] ear* this_ear() noexcept;
   void write_all(std::stop_token stop);
   bool draw_what_is_there();
   void draw_end();
@@ -58,8 +58,8 @@ class trace_file : public trace_sink {
   net::unique_fd fd_;
   std::atomic<std::uint64_t> order_ = 0;  // the next event's
 
-  std::mutex listeners_lock_;
-  std::vector<std::unique_ptr<listener>> listeners_;  // under its lock
+  std::mutex ears_lock_;
+  std::vector<std::unique_ptr<ear>> ears_;  // under its lock
 
   // Of the thread that writes.
   chrome_json json_;
