@@ -147,6 +147,12 @@ void timeline::end_slices(thread& t, unsigned left, std::int64_t time) {
   t.in_thing = false;
 }
 
+// Within the slice of the thing, shortly before its end: at its end the next one begins.
+void timeline::draw_arrow(const thread& t, async_track flow, char phase) {
+  last_arrow_ = std::max({last_arrow_, t.last, now_ - 1});
+  out_.arrow(phase, flow, t.tid, last_arrow_);
+}
+
 // --- Connections ----------------------------------------------------------------------------------------------------
 
 async_track timeline::life_track(const connection& c) { return {"connection", c.number}; }
@@ -248,7 +254,7 @@ void timeline::draw_way(const thread& t, int sfd, char phase) {
   if (found == connections_.end()) return;
   connection& c = found->second;
   if (phase == 's') c.on_its_way = true;
-  if (c.on_its_way) out_.arrow(phase, {"hand-over", c.number}, t.tid, now_);
+  if (c.on_its_way) draw_arrow(t, {"hand-over", c.number}, phase);
   if (phase == 'f') c.on_its_way = false;
 }
 
@@ -269,7 +275,7 @@ void timeline::begin_request(std::int64_t id, int sfd, std::string name) {
 }
 
 void timeline::draw_request_arrow(const thread& t, std::int64_t id, char phase) {
-  if (requests_.contains(id)) out_.arrow(phase, request_track(id), t.tid, now_);
+  if (requests_.contains(id)) draw_arrow(t, request_track(id), phase);
 }
 
 void timeline::draw_fragment(thread& t, const trace_event& e) {

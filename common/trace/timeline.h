@@ -79,6 +79,7 @@ class timeline {
   void draw_thing(thread& t, std::string_view name);
   void open_slice(thread& t, std::string_view name, std::int64_t time);
   void end_slices(thread& t, unsigned left, std::int64_t time);
+  void draw_arrow(const thread& t, async_track flow, char phase);
 
   [[nodiscard]] static async_track life_track(const connection& c);
   connection& begin_life(int sfd, std::string name);
@@ -109,6 +110,7 @@ class timeline {
 
   chrome_json& out_;
   std::int64_t now_ = 0;
+  std::int64_t last_arrow_ = 0;  // when: arrows do not go back in time
   std::int64_t lives_ = 0;
   std::int64_t clients_ = 0;
   int pushed_ = -1;                                     // the client whose byte comes next

@@ -129,7 +129,10 @@ class TraceFileTest(unittest.TestCase):
     @needs("maxconns")
     def test_the_back_off_is_a_slice(self):
         server = self.serve("-t", "1", "-c", "30")
-        clients = [server.connect() for _ in range(30)]
+        clients = []
+        while b"Too many open files" not in self.path.read_bytes():  # once it is, nobody can connect
+            clients.append(server.connect())
+            self.wait_for("accept4() = ", len(clients))
         self.wait_for('"muted"')
         for client in clients:
             client.close()

@@ -115,12 +115,12 @@ TEST_CASE("a client's way from accept to conn_new: four arrows, and the queue's 
   hand_over(d);
   const auto lines = d.taken();
   const std::string id = "cat:hand-over,id:1";
-  CHECK(beginning(lines, "ph:s") == std::vector<std::string>{"ph:s,pid:7,name:hand-over,tid:1," + id + ",ts:2.000"});
-  CHECK(beginning(lines, "ph:t") == std::vector<std::string>{"ph:t,pid:7,name:hand-over,tid:1," + id + ",ts:4.000",
-                                                             "ph:t,pid:7,name:hand-over,tid:1," + id + ",ts:5.000",
-                                                             "ph:t,pid:7,name:hand-over,tid:2," + id + ",ts:7.000"});
+  CHECK(beginning(lines, "ph:s") == std::vector<std::string>{"ph:s,pid:7,name:hand-over,tid:1," + id + ",ts:1.999"});
+  CHECK(beginning(lines, "ph:t") == std::vector<std::string>{"ph:t,pid:7,name:hand-over,tid:1," + id + ",ts:3.999",
+                                                             "ph:t,pid:7,name:hand-over,tid:1," + id + ",ts:4.999",
+                                                             "ph:t,pid:7,name:hand-over,tid:2," + id + ",ts:6.999"});
   CHECK(beginning(lines, "ph:f") ==
-        std::vector<std::string>{"ph:f,pid:7,name:hand-over,tid:2," + id + ",bp:e,ts:8.000"});
+        std::vector<std::string>{"ph:f,pid:7,name:hand-over,tid:2," + id + ",bp:e,ts:7.999"});
   CHECK(beginning(lines, "ph:C") ==
         std::vector<std::string>{"ph:C,pid:7,name:connections,ts:2.000,args:open:1",
                                  "ph:C,pid:7,name:queue of worker 1,ts:4.000,args:length:1",
@@ -226,11 +226,11 @@ TEST_CASE("a proxy's request, its two parts, and the arrows between them") {
   d.hear(1, {.what = kind::answered, .sfd = 5, .number = 1});
   CHECK(d.taken() == std::vector<std::string>{
                          "ph:B,pid:7,name:5: request 1 is answered,tid:1,ts:10.000",
-                         "ph:f,pid:7,name:request,tid:1,cat:request,id:2,bp:e,ts:11.000",
+                         "ph:f,pid:7,name:request,tid:1,cat:request,id:2,bp:e,ts:10.999",
                          "ph:e,pid:7,name:part of a request,cat:request,id:2,ts:11.000",
-                         "ph:f,pid:7,name:request,tid:1,cat:request,id:3,bp:e,ts:11.000",
+                         "ph:f,pid:7,name:request,tid:1,cat:request,id:3,bp:e,ts:10.999",
                          "ph:e,pid:7,name:part of a request,cat:request,id:3,ts:11.000",
-                         "ph:f,pid:7,name:request,tid:1,cat:request,id:1,bp:e,ts:11.000",
+                         "ph:f,pid:7,name:request,tid:1,cat:request,id:1,bp:e,ts:10.999",
                          "ph:e,pid:7,name:request,cat:request,id:1,ts:11.000",
                          "ph:E,pid:7,tid:1,ts:11.000",
                      });
