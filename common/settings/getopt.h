@@ -60,6 +60,8 @@ struct trace_option_row {
 inline constexpr trace_option_row trace_option_rows[] = {
     {"trace", "FILE", "write what happens into this file, which ui.perfetto.dev shows",
      [](trace_options& o, std::string_view v) { o.file = not_empty(v); }},
+    {"conduct", "PATH", "let whoever opens this unix socket hold the threads where he likes",
+     [](trace_options& o, std::string_view v) { o.conduct = not_empty(v); }},
     {"diagram", "", "print the states and their ways for Mermaid, and exit",
      [](trace_options& o, std::string_view) { o.diagram = true; }},
 };

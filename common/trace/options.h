@@ -5,6 +5,7 @@
 #include <string>
 
 struct trace_options {
-  std::string file;      // --trace; "": none
-  bool diagram = false;  // --diagram
+  std::string file{};     // --trace; "": none
+  std::string conduct{};  // --conduct: the conductor's socket; "": none
+  bool diagram = false;   // --diagram
 };

@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <type_traits>
@@ -40,7 +41,7 @@ struct trace_event {
     byte_read,     // sfd: the pipe, number: the byte, or -1: the other end is closed
     muted,         // sfd: a listener
     heard_again,   // sfd: a listener
-    timer,         // text: whose
+    timer,         // text: whose. It is due
     given_back,    // sfd: the kernel has the descriptor again
     problem,       // sfd or -1, text: what failed, error: errno, or 0 where none is meant
     // Of a proxy. A request, its fragments and its response are joined by the request's number.
@@ -64,14 +65,28 @@ struct trace_event {
   std::int64_t of = 0;
 };
 
+// "byte_read"; and the other way round, nothing if there is no such kind.
+[[nodiscard]] std::string_view kind_text(trace_event::kind what) noexcept;
+[[nodiscard]] std::optional<trace_event::kind> kind_of(std::string_view text) noexcept;
+
 // The event as -vvv prints it, without the thread's name and the line's end.
 [[nodiscard]] std::string line_of(const trace_event& e);
 
-// Thread: heard from any thread at once, on the thread that does the thing. No lock of a server is held meanwhile.
+// Thread: heard from any thread at once, on the thread that does the thing. No lock of a server is held meanwhile: a
+// sink may keep the thread waiting.
 class trace_sink {
  public:
   virtual ~trace_sink() = default;
   virtual void hear(const trace_event& e) noexcept = 0;
+
+  // Hears of a timer that is due. False: time stands still, and the timer must do nothing.
+  [[nodiscard]] virtual bool hear_timer(const trace_event& e) noexcept {
+    hear(e);
+    return true;
+  }
+
+  // The server ends: whom this sink keeps waiting goes on, and from now on it keeps nobody waiting.
+  virtual void let_go() noexcept {}
 };
 
 // Prints on stderr what the verbosity asks for: at 1 (-v) problems, at 2 connections, commands and replies, both in
@@ -96,6 +111,9 @@ class tracer {
   // From now on this thread's lines begin with "[name] ". At most 15 characters count.
   static void name_this_thread(std::string_view name) noexcept;
   [[nodiscard]] static std::string_view name_of_this_thread() noexcept;  // "": it has none
+
+  // Before a server waits for its threads to end.
+  void let_go() noexcept;
 
   void listening(int sfd) noexcept {
     if (heard(2)) tell(kind::listening, sfd);
@@ -160,10 +178,9 @@ class tracer {
   void heard_again(int sfd) noexcept {
     if (heard(3)) tell(kind::heard_again, sfd);
   }
-  // Not on stderr, where a timer that fires all the time would drown the rest.
-  void timer(std::string_view whose) noexcept {
-    if (heard(recording)) tell(kind::timer, -1, whose);
-  }
+  // Not on stderr, where a timer that fires all the time would drown the rest. False: a listener has stopped the time,
+  // and the timer must do nothing.
+  [[nodiscard]] bool timer(std::string_view whose) noexcept { return !heard(recording) || tell_timer(whose); }
   void given_back(int sfd) noexcept {
     if (heard(3)) tell(kind::given_back, sfd);
   }
@@ -218,6 +235,7 @@ class tracer {
   [[gnu::cold]] void tell(kind what, int sfd, std::int64_t number = 0) noexcept;
   [[gnu::cold]] void tell(kind what, int sfd, std::string_view text) noexcept;
   [[gnu::cold]] void tell_call(int sfd, std::string_view name, ssize_t result) noexcept;
+  [[gnu::cold]] bool tell_timer(std::string_view whose) noexcept;
   template <typename states>
   [[gnu::cold, gnu::noinline]] void tell_state(int sfd, states from, states to) noexcept {
     tell({kind::state, sfd, state_text(from), state_text(to)});

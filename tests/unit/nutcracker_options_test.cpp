@@ -77,6 +77,7 @@ TEST_CASE("the options of the trace have no letter") {
   CHECK(parse({}).trace.file.empty());
   CHECK(parse({"--trace", "x.json", "-t"}).trace.file == "x.json");
   CHECK(parse({"--trace=x.json"}).trace.file == "x.json");
+  CHECK(parse({"--conduct", "/tmp/x"}).trace.conduct == "/tmp/x");
   CHECK(refusal({"--trace"}) == "--trace: needs a value");
   CHECK(refusal({"--trace="}) == "--trace: its value is empty");
   CHECK(nutcracker::help_text(proxy).find("\nto see what it does:\n      --trace=FILE  ") != std::string::npos);

@@ -78,6 +78,7 @@ TEST_CASE("the options of the trace: long ones without a letter, for every chapt
   CHECK(parse({}).trace.file.empty());
   CHECK(parse({"--trace", "x.json"}, first_chapter).trace.file == "x.json");
   CHECK(parse({"--trace=x.json", "-p80"}).trace.file == "x.json");
+  CHECK(parse({"--conduct", "/tmp/x"}, first_chapter).trace.conduct == "/tmp/x");
   CHECK(parse({"--threads", "2"}).num_threads == 2);
   CHECK(refusal({"--trace"}) == "--trace: needs a value");
   CHECK(refusal({"--trace="}) == "--trace: its value is empty");

@@ -69,7 +69,7 @@ void live(tracer& t) {
   t.problem(-1, "accept()", EMFILE);
   t.muted(26);
   t.asleep(26, 0);
-  t.timer("maxconns");
+  (void)t.timer("maxconns");
   t.heard_again(26);
   t.call(30, "read", 0);
   t.problem(30, "out of memory");
