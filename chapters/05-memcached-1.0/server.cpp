@@ -95,8 +95,7 @@ bool process_stats(server& srv, std::string_view group, const add_stat& add) {
 
 void clock_handler(evutil_socket_t, short, void* arg) noexcept {
   server& srv = *static_cast<server*>(arg);
-  srv.trace.timer("clock");
-  srv.store.set_time(srv.clock.time());
+  if (srv.trace.timer("clock")) srv.store.set_time(srv.clock.time());
 }
 
 void signal_handler(evutil_socket_t, short, void* arg) noexcept {

@@ -55,6 +55,7 @@ server::server(const ::settings& opts)
 }
 
 server::~server() {
+  trace.let_go();  // a worker that is held would never stop
   if (paused) resume_threads(*this);
   // All of them before the first is destroyed: "stats" on one worker reads the counters of the others.
   for (const auto& thread : threads) thread->thread = {};  // asks the worker to stop, and waits for it
@@ -117,8 +118,7 @@ bool process_stats(server& srv, std::string_view group, const add_stat& add) {
 
 void clock_handler(evutil_socket_t, short, void* arg) noexcept {
   server& srv = *static_cast<server*>(arg);
-  srv.trace.timer("clock");
-  srv.store.set_time(srv.clock.time());
+  if (srv.trace.timer("clock")) srv.store.set_time(srv.clock.time());
 }
 
 void signal_handler(evutil_socket_t signal, short, void* arg) noexcept {

@@ -61,6 +61,7 @@ server::server(const ::settings& opts)
 }
 
 server::~server() {
+  trace.let_go();  // a worker that is held would never stop
   if (paused) resume_threads(*this);
   // All of them before the first is destroyed: "stats" on one worker reads the counters of the others.
   for (const auto& thread : threads) thread->thread = {};  // asks the worker to stop, and waits for it
@@ -172,8 +173,7 @@ bool process_stats(server& srv, std::string_view group, const add_stat& add) {
 
 void clock_handler(evutil_socket_t, short, void* arg) noexcept {
   server& srv = *static_cast<server*>(arg);
-  srv.trace.timer("clock");
-  srv.store.set_time(srv.clock.time());
+  if (srv.trace.timer("clock")) srv.store.set_time(srv.clock.time());
 }
 
 void refuse_client(server& srv, net::unique_fd client) noexcept {
@@ -222,13 +222,13 @@ void do_accept_new_conns(server& srv, bool do_accept) noexcept {
   }
   srv.stats.accepting_conns = do_accept;
   if (do_accept) {
-    const auto muted = std::chrono::steady_clock::now() - srv.maxconns_entered;
+    const auto muted = process_clock::monotonic::now() - srv.maxconns_entered;
     srv.stats.time_in_listen_disabled_us.add(
         static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::microseconds>(muted).count()));
     return;
   }
   srv.stats.listen_disabled_num.add();
-  srv.maxconns_entered = std::chrono::steady_clock::now();
+  srv.maxconns_entered = process_clock::monotonic::now();
   allow_new_conns(srv, false);
   // A connection may have been closed after accept4 failed and before the line above, and its "allow" is lost. If
   // nobody else ever closed one, we would stay deaf. So ask once more whether there is a descriptor. There is one, too,
@@ -243,7 +243,7 @@ void do_accept_new_conns(server& srv, bool do_accept) noexcept {
 // master's event base from two threads. That was tried, and crashed, until 2011. We pay up to 10 ms of waiting.
 void maxconns_handler(evutil_socket_t, short, void* arg) noexcept {
   server& srv = *static_cast<server*>(arg);
-  srv.trace.timer("maxconns");
+  if (!srv.trace.timer("maxconns")) return look_again(srv);
   bool somebody_left;
   {
     const std::scoped_lock hold(srv.conn_lock);

@@ -50,9 +50,9 @@ struct server {
   // thread that closes a connection sets it.
   std::mutex conn_lock;
   bool allow_new_conns = true;
-  std::vector<conn*> listen_conn;                          // the listening connections, none of them a datagram socket
-  struct event maxconnsevent;                              // looks every 10 ms at allow_new_conns
-  std::chrono::steady_clock::time_point maxconns_entered;  // since when they are muted
+  std::vector<conn*> listen_conn;                         // the listening connections, none of them a datagram socket
+  struct event maxconnsevent;                             // looks every 10 ms at allow_new_conns
+  process_clock::monotonic::time_point maxconns_entered;  // since when they are muted
 
   struct event clockevent;
   std::array<struct event, 6> signal_events;
