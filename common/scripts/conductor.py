@@ -80,7 +80,7 @@ class Conductor:
             self._link.connect(str(path))
         except OSError as problem:
             self._link.close()
-            raise ConductorFailed(f"no server can be conducted at {path}: {problem.strerror}") from None
+            raise ConductorFailed(f"no server can be conducted at {path} ({problem.strerror}): start it with --conduct") from None
         self._unread = b""
 
     def hold(self, thread: str = "", event: str = "", connection: int | None = None, text: str = "", count: int = 1) -> Hold:
