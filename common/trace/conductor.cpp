@@ -2,7 +2,6 @@
 #include "common/trace/conductor.h"
 
 #include <poll.h>
-#include <signal.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -17,6 +16,7 @@
 
 #include "common/basics/parsed.h"
 #include "common/net/sockets.h"
+#include "common/trace/deaf_while_alive.h"
 
 namespace {
 
@@ -28,14 +28,9 @@ constexpr std::size_t longest_request = 4096;
   return fd;
 }
 
-// What a thread is started with, it has: so that this one hears no signal from its first instruction on.
 [[nodiscard]] std::thread start_deaf(auto work) {
-  sigset_t all, before;
-  sigfillset(&all);
-  pthread_sigmask(SIG_SETMASK, &all, &before);
-  std::thread thread(std::move(work));
-  pthread_sigmask(SIG_SETMASK, &before, nullptr);
-  return thread;
+  const deaf_while_alive until_it_runs;
+  return std::thread(std::move(work));
 }
 
 [[nodiscard]] std::vector<std::string> split_at_tabs(std::string_view line) {

@@ -3,7 +3,6 @@
 
 #include <fcntl.h>
 #include <poll.h>
-#include <signal.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -15,6 +14,8 @@
 #include <new>
 #include <system_error>
 #include <utility>
+
+#include "common/trace/deaf_while_alive.h"
 
 namespace {
 
@@ -63,22 +64,6 @@ using kind = trace_event::kind;
   }
   return false;
 }
-
-// What a thread inherits from its maker: while this lives, that it hears no signals.
-class deaf_while_alive {
- public:
-  deaf_while_alive() noexcept {
-    sigset_t all;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before_);
-  }
-  ~deaf_while_alive() { pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
-  deaf_while_alive(const deaf_while_alive&) = delete;
-  deaf_while_alive& operator=(const deaf_while_alive&) = delete;
-
- private:
-  sigset_t before_;
-};
 
 std::atomic<std::uint64_t> files = 0;
 
