@@ -296,7 +296,8 @@ class Experiments(unittest.TestCase):
         with held_port() as held:
             for script in self.SCHEDULES:
                 with self.subTest(script.name):
-                    status, said = self.run_script(script, held.getsockname()[1], "/nowhere")
+                    more = [os.getpid()] if '"pid"' in self.TEXTS[script] else []
+                    status, said = self.run_script(script, held.getsockname()[1], "/nowhere", *more)
                     self.assertEqual((status, len(said)), (1, 1), said)
                     self.assertIn("no server can be conducted at /nowhere", said[0])
 

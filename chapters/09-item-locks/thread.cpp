@@ -123,7 +123,7 @@ void worker_libevent(std::stop_token stop, libevent_thread& me) {
   // To ask it to stop is to close the master's end of the pipe. A byte could be lost where the pipe is full; the end of
   // the stream cannot.
   const std::stop_callback wake(stop, [&me] { me.notify_send_fd.reset(); });
-  register_thread_initialized(me.srv.registration);
+  register_thread_initialized(me);
   event_base_loop(me.base.get(), 0);
 }
 
@@ -151,17 +151,19 @@ void thread_libevent_process(evutil_socket_t fd, short, void* arg) noexcept {
         cqi_free(me.srv.cqi_freelist, std::move(item));
       }
       break;
-    case 'p': register_thread_initialized(me.srv.registration); break;
+    case 'p': register_thread_initialized(me); break;
   }
 }
 
-void register_thread_initialized(thread_registration& registration) {
+void register_thread_initialized(libevent_thread& me) {
+  thread_registration& registration = me.srv.registration;
   {
     const std::scoped_lock hold(registration.init_lock);
     ++registration.init_count;
     ++registration.resting;
   }
   registration.init_cond.notify_one();
+  me.srv.trace.registered(me.notify_receive_fd.get());
   { const std::scoped_lock rest(registration.worker_hang_lock); }  // paused: until resume_threads unlocks it
   const std::scoped_lock hold(registration.init_lock);
   --registration.resting;

@@ -126,7 +126,7 @@ void worker_libevent(std::stop_token stop, libevent_thread& me);
 void thread_libevent_process(evutil_socket_t fd, short which, void* arg) noexcept;
 
 // Thread: a worker. Says "here I am", and rests as long as the workers are paused.
-void register_thread_initialized(thread_registration& registration);
+void register_thread_initialized(libevent_thread& me);
 
 // Thread: the master. Returns when `nthreads` workers have registered.
 void wait_for_thread_registration(thread_registration& registration, int nthreads);

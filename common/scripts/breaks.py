@@ -8,7 +8,6 @@
 Exit status: 0 both are what the note says; 1 they are not; 64 there is no such break-it.
 """
 import argparse
-import contextlib
 import re
 import shutil
 import signal
@@ -52,6 +51,7 @@ class Side:
     run: list[str]
     patterns: list[str]
     never: list[str]
+    patience: float  # seconds, for its end
 
     def __str__(self) -> str:
         conduct = ["--conduct", "PATH"] if "{conduct}" in self.run else []
@@ -63,8 +63,8 @@ def sides(broken: Break, program: Path, worse: Path) -> list[Side]:
     serve = broken.serve if broken.serve_after is None else broken.serve_after
     run = broken.run if broken.run_after is None else broken.run_after
     return [
-        Side("as it is", program, broken.serve, broken.run, broken.before, broken.never_before),
-        Side("broken", worse, serve, run, broken.after, broken.never_after),
+        Side("as it is", program, broken.serve, broken.run, broken.before, broken.never_before, 20),
+        Side("broken", worse, serve, run, broken.after, broken.never_after, 1),
     ]
 
 
@@ -81,15 +81,20 @@ def played(side: Side, under: Sequence[str]) -> str:
             command = [place / side.run[0], *(words.get(word, word) for word in side.run[1:])]
             done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
             status = server.process.poll()
+            ends = True
             if status is None:
                 server.process.send_signal(signal.SIGTERM)
-                with contextlib.suppress(subprocess.TimeoutExpired):
-                    server.process.wait(20)
+                try:
+                    server.process.wait(side.patience)
+                except subprocess.TimeoutExpired:
+                    ends = False
             lines = server.said().splitlines()
             if len(lines) > MOST_LINES:
                 lines[MOST_LINES:] = [f"(and {len(lines) - MOST_LINES} lines more)"]
             if status is not None:
                 lines.append(f"the server has ended: {signal.Signals(-status).name if status < 0 else f'status {status}'}")
+            elif not ends:
+                lines.append("the server does not end when it is asked to")
             return done.stdout + "".join(f"{line}\n" for line in lines)
         finally:
             server.kill()

@@ -82,6 +82,7 @@ void timeline::draw(thread& t, const trace_event& e) {
 
     case kind::call:
     case kind::problem:
+    case kind::registered:
     case kind::connected:
     case kind::timed_out:
     case kind::ejected:

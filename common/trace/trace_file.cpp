@@ -54,6 +54,7 @@ using kind = trace_event::kind;
     case kind::muted:
     case kind::heard_again:
     case kind::timer:
+    case kind::registered:
     case kind::given_back:
     case kind::problem:
     case kind::connecting:

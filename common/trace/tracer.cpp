@@ -54,6 +54,7 @@ constexpr unsigned never = ~0u;
     case kind::byte_read:
     case kind::muted:
     case kind::heard_again:
+    case kind::registered:
     case kind::given_back:
     case kind::request:
     case kind::fragment:
@@ -177,6 +178,7 @@ void describe(line& out, const trace_event& e) noexcept {
     case kind::muted: out << e.sfd << ": muted"; break;
     case kind::heard_again: out << e.sfd << ": heard again"; break;
     case kind::timer: out << "timer: " << e.text; break;
+    case kind::registered: out << e.sfd << ": registered"; break;
     case kind::given_back: out << e.sfd << ": descriptor given back"; break;
     case kind::problem:
       out << e.text;
@@ -219,6 +221,7 @@ std::string_view kind_text(kind what) noexcept {
     case kind::muted: return "muted";
     case kind::heard_again: return "heard_again";
     case kind::timer: return "timer";
+    case kind::registered: return "registered";
     case kind::given_back: return "given_back";
     case kind::problem: return "problem";
     case kind::request: return "request";

@@ -42,6 +42,7 @@ struct trace_event {
     muted,         // sfd: a listener
     heard_again,   // sfd: a listener
     timer,         // text: whose. It is due
+    registered,    // sfd: the pipe of a worker, which is there, and rests if the workers are paused
     given_back,    // sfd: the kernel has the descriptor again
     problem,       // sfd or -1, text: what failed, error: errno, or 0 where none is meant
     // Of a proxy. A request, its fragments and its response are joined by the request's number.
@@ -177,6 +178,9 @@ class tracer {
   }
   void heard_again(int sfd) noexcept {
     if (heard(3)) tell(kind::heard_again, sfd);
+  }
+  void registered(int pipe) noexcept {
+    if (heard(3)) tell(kind::registered, pipe);
   }
   // Not on stderr, where a timer that fires all the time would drown the rest. False: a listener has stopped the time,
   // and the timer must do nothing.

@@ -10,17 +10,21 @@ from client import Client
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "common" / "scripts"))
 from conductor import Conductor, Held, Hold  # noqa: E402  (for the schedules)
 
-__all__ = ["Conductor", "Held", "Hold", "arguments", "fill", "has_answer"]
+__all__ = ["Conductor", "Held", "Hold", "arguments", "fill", "has_answer", "parser"]
 
 PATIENCE = 0.5  # seconds; an answer takes less than a millisecond
 
 
-def arguments(description: str) -> argparse.Namespace:
+def parser(description: str) -> argparse.ArgumentParser:
     """The command line of every schedule: the server's port, and the socket that its --conduct names."""
-    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("port", type=int, help="where the server listens on 127.0.0.1")
-    parser.add_argument("conduct", help="what the server's --conduct names")
-    return parser.parse_args()
+    made = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    made.add_argument("port", type=int, help="where the server listens on 127.0.0.1")
+    made.add_argument("conduct", help="what the server's --conduct names")
+    return made
+
+
+def arguments(description: str) -> argparse.Namespace:
+    return parser(description).parse_args()
 
 
 def has_answer(client: Client, seconds: float = PATIENCE) -> bool:

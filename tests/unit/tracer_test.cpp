@@ -75,6 +75,7 @@ void live(tracer& t) {
   t.problem(30, "out of memory");
   t.closed(30);
   t.given_back(30);
+  t.registered(11);
 }
 
 // Thread: one; the vector outlives it.
@@ -139,7 +140,8 @@ TEST_CASE("-vvv: who wakes, what the kernel says, who sleeps") {
                                                               "30: read() = 0, the end\n",
                                                               "out of memory\n",
                                                               "<30 connection closed.\n",
-                                                              "30: descriptor given back\n"});
+                                                              "30: descriptor given back\n",
+                                                              "11: registered\n"});
 }
 
 TEST_CASE("a proxy's request, from the client to a server and back") {
@@ -235,12 +237,12 @@ TEST_CASE("the verbosity can change, and be as large as a client likes") {
   for (const unsigned huge : {1u << 31, ~0u}) {
     t.set_verbosity(huge);
     CHECK(t.verbosity() > 1'000'000);
-    CHECK(writes([&t] { live(t); }).size() == 27);
+    CHECK(writes([&t] { live(t); }).size() == 28);
   }
 }
 
 TEST_CASE("sinks hear everything at any verbosity") {
-  const std::size_t printed[] = {0, 2, 8, 27};
+  const std::size_t printed[] = {0, 2, 8, 28};
   for (const unsigned verbosity : {0u, 1u, 2u, 3u}) {
     std::vector<std::string> first, second;
     tracer t(verbosity, {});
@@ -249,16 +251,16 @@ TEST_CASE("sinks hear everything at any verbosity") {
     CHECK(t.verbosity() == verbosity);
     const auto lines = writes([&t] { live(t); });
     CHECK(lines.size() == printed[verbosity]);
-    CHECK(first.size() == 28);  // the timer, too
+    CHECK(first.size() == 29);  // the timer, too
     CHECK(first[0] == "0|26|||0|0");
     CHECK(first[10] == "7|30|reading||18|0");
     CHECK(first[15] == "9|30|reading|writing|0|0");
     CHECK(first[17] == "8|30|read||-1|11");
-    CHECK(first[19] == "19|-1|accept()||0|24");
+    CHECK(first[19] == "20|-1|accept()||0|24");
     CHECK(second == first);
     t.set_verbosity(0);
     CHECK(writes([&t] { live(t); }).empty());
-    CHECK(first.size() == 56);
+    CHECK(first.size() == 58);
   }
 }
 
