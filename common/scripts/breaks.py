@@ -8,6 +8,7 @@
 Exit status: 0 both are what the note says; 1 they are not; 64 there is no such break-it.
 """
 import argparse
+import contextlib
 import re
 import shutil
 import signal
@@ -30,12 +31,13 @@ from broken import (
     ladder,
     one_at_a_time,
     read_breaks,
+    server_behind,
 )
 from server import Server, ServerFailed, held_port
 
 EXPERIMENTS = TOP / "notes" / "experiments"
 MOST_LINES = 40  # of what a server says
-WORDS = {"{port}": "PORT", "{pid}": "PID", "{conduct}": "PATH"}  # of `run`, and how they are shown
+WORDS = {"{port}": "PORT", "{pid}": "PID", "{conduct}": "PATH", "{server}": "HOST:PORT"}  # and how they are shown
 
 
 # ---- Running ---------------------------------------------------------------------------------------------------------
@@ -56,7 +58,13 @@ class Side:
     def __str__(self) -> str:
         conduct = ["--conduct", "PATH"] if "{conduct}" in self.run else []
         words = [self.program.name, *self.serve, *conduct, "  ", *self.run]
-        return f"{self.what}:   {' '.join(WORDS.get(word, word) for word in words)}"
+        return f"{self.what}:   {filled(' '.join(words), WORDS)}"
+
+
+def filled(text: str, words: dict[str, str]) -> str:
+    for word, value in words.items():
+        text = text.replace(word, value)
+    return text
 
 
 def sides(broken: Break, program: Path, worse: Path) -> list[Side]:
@@ -70,15 +78,19 @@ def sides(broken: Break, program: Path, worse: Path) -> list[Side]:
 
 def played(side: Side, under: Sequence[str]) -> str:
     """Serves, runs the experiment, and returns what was said: by the experiment, by the server, and of its end."""
-    with tempfile.TemporaryDirectory(prefix="drive_machine-") as room, held_port() as held:
+    with contextlib.ExitStack() as stack:
+        room = stack.enter_context(tempfile.TemporaryDirectory(prefix="drive_machine-"))
+        held = stack.enter_context(held_port())
         words = {"{port}": str(held.getsockname()[1]), "{conduct}": f"{room}/conduct"}
+        if any("{server}" in word for word in side.serve):
+            words["{server}"] = stack.enter_context(Server(server_behind())).address
         conduct = ["--conduct", words["{conduct}"]] if "{conduct}" in side.run else []
-        serve = [words.get(word, word) for word in side.serve]
+        serve = [filled(word, words) for word in side.serve]
         server = Server(side.program, *serve, *conduct, port=int(words["{port}"]), under=under)
         try:
             words["{pid}"] = str(server.process.pid)
             place = TOP / "common" / "scripts" if side.run[0] == "talk.py" else EXPERIMENTS
-            command = [place / side.run[0], *(words.get(word, word) for word in side.run[1:])]
+            command = [place / side.run[0], *(filled(word, words) for word in side.run[1:])]
             done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
             status = server.process.poll()
             ends = True

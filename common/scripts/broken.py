@@ -3,7 +3,7 @@
 The data is notes/experiments/breaks/NN-NAME.toml:
 
     idea = "one line for the list"
-    serve = ["-t", "1"]                               flags of the server
+    serve = ["-t", "1"]                               flags of the server; with {server} there is one behind it, a proxy
     run = ["06-byte-first.py", "{port}", "{conduct}"] an experiment; {pid} as well; with {conduct} the server has --conduct
     before = ['verdict: all is well']                 patterns for lines of the output, in this order: as it is
     after = ['verdict: it is not']                    and broken
@@ -153,7 +153,15 @@ def chapter_program(broken: Break) -> Path:
     if not (build / "build.ninja").exists():
         make(["meson", "setup", build, *([f"-Db_sanitize={broken.sanitize}"] if broken.sanitize else [])])
     make(["ninja", "-C", build, f"chapters/{broken.chapter}"])
+    if any("{server}" in word for word in broken.serve):
+        behind = server_behind()
+        make(["ninja", "-C", behind.parents[1], f"chapters/{behind.name}"])
     return build / "chapters" / broken.chapter
+
+
+def server_behind() -> Path:
+    """The program that serves behind a proxy."""
+    return TOP / "build" / "chapters" / chapters.newest("store", chapters.read_table()).name
 
 
 def build_broken(broken: Break, files: dict[str, tuple[str, str]], program: Path) -> Path:

@@ -37,7 +37,6 @@ class BreaksTest(unittest.TestCase):
 
     def test_before_and_after(self) -> None:
         own = [each for each in breaks.read_breaks() if each.chapter == self.program.name]
-        self.assertTrue(own, f"note {self.program.name} breaks nothing")
         for each in own:
             if each.sanitize != self.sanitize:
                 continue
