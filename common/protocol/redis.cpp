@@ -86,7 +86,7 @@ step begin_request(request_frame& f, std::string_view unread) noexcept {
     return unread.size() < longest_header ? wants_more : break_off(f, is_array ? bad_array : inline_command);
   }
   if (!is_array) {
-    const std::string_view word = line.substr(0, line.find_first_of(line_end));
+    const std::string_view word = line.substr(0, line.size() - (line.ends_with(line_end) ? line_end.size() : 1));
     if (!word.empty()) {
       if (!same_letters(word, "ping")) return break_off(f, inline_command);
       f.command = find_command("ping");

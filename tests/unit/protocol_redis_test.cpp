@@ -205,7 +205,7 @@ TEST_CASE("what is no request, and says nothing about where the next one begins"
     CAPTURE(stream);
     CHECK(fault_of(stream).starts_with("-ERR Protocol error: a word has no line end"));
   }
-  for (const auto* stream : {"GET a\r\n", "PING a\r\n", "set k 0 0 1\r\n", "\x80\n", " \r\n"}) {
+  for (const auto* stream : {"GET a\r\n", "PING a\r\n", "set k 0 0 1\r\n", "\x80\n", " \r\n", "\r\r\n", "PING\r\r\n"}) {
     CAPTURE(stream);
     CHECK(fault_of(stream).starts_with("-ERR Protocol error: this proxy takes no inline command"));
   }
