@@ -17,6 +17,7 @@ constexpr std::size_t longest_option = std::string_view("STOREDIST").size();
 
 constexpr std::string_view unknown_command = "ERR this proxy knows no such command";
 constexpr std::string_view wrong_arity = "ERR wrong number of arguments for ";  // answer_to says whose
+constexpr std::string_view no_password = "NOAUTH Authentication required.";
 constexpr std::string_view bad_count = "ERR the number of keys must be 1 or more, and as many must follow it";
 constexpr std::string_view names_another_key = "ERR STORE names another key, which may be with another server";
 constexpr std::string_view key_too_large = "ERR the key is too large for this proxy";
@@ -78,28 +79,8 @@ step break_off(request_frame& f, std::string_view why) noexcept {
   return is_broken;
 }
 
-// "*2\r\n", "PING\r\n", "\r\n".
-step begin_request(request_frame& f, std::string_view unread) noexcept {
-  const std::string_view line = front_line(f.state, unread, longest_header);
-  const bool is_array = unread.starts_with('*');
-  if (line.empty()) {
-    return unread.size() < longest_header ? wants_more : break_off(f, is_array ? bad_array : inline_command);
-  }
-  if (!is_array) {
-    const std::string_view word = line.substr(0, line.size() - (line.ends_with(line_end) ? line_end.size() : 1));
-    if (!word.empty()) {
-      if (!same_letters(word, "ping")) return break_off(f, inline_command);
-      f.command = find_command("ping");
-      f.words = f.read = 1;
-    }
-    return {line.size(), whole};
-  }
-  const auto h = header_of(line);
-  if (!h || h->number > std::numeric_limits<std::int32_t>::max()) return break_off(f, bad_array);
-  if (h->number > most_words) return break_off(f, too_large);
-  if (h->number <= 0) return {line.size(), whole};
-  f.words = static_cast<std::uint32_t>(h->number);
-  return {line.size(), more};
+bool may_stranger_say(const command_row& row) noexcept {
+  return row.how == treatment::auth || row.how == treatment::quit;
 }
 
 bool has_right_arity(const command_row& row, std::uint32_t words) noexcept {
@@ -116,11 +97,37 @@ void take_name(request_frame& f, std::string_view name) noexcept {
     f.error = unknown_command;
   } else if (!has_right_arity(*f.command, f.words)) {
     f.error = wrong_arity;
+  } else if (f.is_stranger && !may_stranger_say(*f.command)) {
+    f.error = no_password;
   } else if (f.command->how == treatment::refused) {
     f.error = f.command->reason;
   } else {
     f.last_key = static_cast<std::uint32_t>(f.command->last_key) + (f.command->last_key < 0 ? f.words : 0);
   }
+}
+
+// "*2\r\n", "PING\r\n", "\r\n".
+step begin_request(request_frame& f, std::string_view unread) noexcept {
+  const std::string_view line = front_line(f.state, unread, longest_header);
+  const bool is_array = unread.starts_with('*');
+  if (line.empty()) {
+    return unread.size() < longest_header ? wants_more : break_off(f, is_array ? bad_array : inline_command);
+  }
+  if (!is_array) {
+    const std::string_view word = line.substr(0, line.size() - (line.ends_with(line_end) ? line_end.size() : 1));
+    if (!word.empty()) {
+      if (!same_letters(word, "ping")) return break_off(f, inline_command);
+      f.words = f.read = 1;
+      take_name(f, word);
+    }
+    return {line.size(), whole};
+  }
+  const auto h = header_of(line);
+  if (!h || h->number > std::numeric_limits<std::int32_t>::max()) return break_off(f, bad_array);
+  if (h->number > most_words) return break_off(f, too_large);
+  if (h->number <= 0) return {line.size(), whole};
+  f.words = static_cast<std::uint32_t>(h->number);
+  return {line.size(), more};
 }
 
 void take_count(request_frame& f, std::string_view word) noexcept {

@@ -45,6 +45,7 @@ struct frame_state {
 
 // Plain values; `key` points into what was shown to frame_request.
 struct request_frame {
+  bool is_stranger = false;              // set by whoever reads: it has yet to say the password, and may nothing else
   const command_row* command = nullptr;  // nullptr: it asks for nothing, or its name is no command's, or has not come
   std::uint32_t words = 0;               // how many there are, the name among them
   std::uint32_t read = 0;                // how many of them have come

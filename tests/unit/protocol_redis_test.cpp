@@ -177,6 +177,25 @@ TEST_CASE("what no server must see is refused, and read to its end") {
   check_request(words({"FOO", "a\r\n", std::string(300, 'x')}), "", "ERR this proxy knows no such command");
 }
 
+TEST_CASE("who has yet to say the password may nothing else") {
+  const auto said = [](const std::string& stream) {
+    request_frame f;
+    f.is_stranger = true;
+    const step s = frame_request(f, stream);
+    CHECK(s.so_far == whole);
+    CHECK(s.bytes == stream.size());
+    return f.error.empty() ? "" : answer_to(f);
+  };
+  const std::string no_password = "-NOAUTH Authentication required.\r\n";
+  CHECK(said(words({"AUTH", "secret"})).empty());
+  CHECK(said(words({"QUIT"})).empty());
+  CHECK(said("PING\r\n") == no_password);
+  CHECK(said(words({"SET", "k", "v"})) == no_password);
+  CHECK(said(words({"MULTI"})) == no_password);
+  CHECK(said(words({"GET"})).starts_with("-ERR wrong number"));
+  CHECK(said("\r\n").empty());
+}
+
 TEST_CASE("a key is looked at as a whole, and so has a limit") {
   CHECK(error_of({"GET", std::string(largest_key, 'k')}).empty());
   CHECK(error_of({"GET", std::string(largest_key + 1, 'k')}).starts_with("-ERR the key is too large"));
