@@ -197,7 +197,7 @@ WITH_REDIS = (
     *(with_line(line) for line in ("redis: true", "redis: 'true'", "redis_db: 1", "redis_auth: secret\n  redis: true")),
     *(of_redis(f"redis_auth: {word}") for word in ("foo", "'a b'", "123", "true", "'~'", '"a\\nb"', "é", "a#b", "'a: b'", 1000 * "a")),
     *(of_redis(f"redis_auth: {bad}", f":4:15: {PASSWORD}") for bad in ("''", "{}", "[a]")),
-    of_redis("redis_auth:", f":5:1: {PASSWORD}"),
+    of_redis("redis_auth:", f":5:3: {PASSWORD}"),
     of_redis("redis_auth: ~", f":4:15: {PASSWORD}", "to YAML ~ is nothing"),
     of_redis("redis_auth: a\n  redis_auth: b", ":5:3: the key 'redis_auth' is in line 4 already"),
     with_line("redis_auth: foo", f":3:15: {ONLY_REDIS}"),
