@@ -14,6 +14,7 @@ import sys
 from pathlib import Path
 
 import chapters
+import demo_edges
 import demo_pools
 import demo_proxy
 import demo_states
@@ -50,9 +51,9 @@ def play(page: Page, program: str, rest: list[str]) -> None:
         demo = demo_pools if "pools" in can else demo_proxy
         if len(rest) != 1:
             raise ServerFailed(f"{chapter.name} is a proxy: which program serves behind it?")
-        demo.show(page, program, rest[0])
+        demo.show(page, program, rest[0], can)
     else:
-        demo = demo_states
+        demo = demo_edges if "edges" in can else demo_states
         demo.show(page, program, rest, can)
         if "maxconns" in can:
             page.pause(1.0)

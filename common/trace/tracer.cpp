@@ -14,6 +14,8 @@
 #include <string_view>
 #include <utility>
 
+static_assert(trace_timeout == EV_TIMEOUT && trace_read == EV_READ && trace_write == EV_WRITE);
+
 namespace {
 
 using kind = trace_event::kind;
@@ -26,13 +28,18 @@ constexpr unsigned never = ~0u;
 // The verbosity from which on stderr hears of it.
 [[nodiscard]] unsigned level_of(kind what) noexcept {
   switch (what) {
-    case kind::problem: return 1;
+    case kind::problem:
+    case kind::timed_out:
+    case kind::ejected:
+    case kind::returned: return 1;
     case kind::listening:
     case kind::opened:
     case kind::closed:
     case kind::command:
     case kind::reply:
-    case kind::item: return 2;
+    case kind::item:
+    case kind::connecting:
+    case kind::connected: return 2;
     case kind::woken:
     case kind::asleep:
     case kind::call:
@@ -44,7 +51,12 @@ constexpr unsigned never = ~0u;
     case kind::byte_read:
     case kind::muted:
     case kind::heard_again:
-    case kind::given_back: return 3;
+    case kind::given_back:
+    case kind::request:
+    case kind::fragment:
+    case kind::forwarded:
+    case kind::response:
+    case kind::answered: return 3;
     case kind::timer: return never;
   }
   return never;
@@ -165,6 +177,16 @@ void describe(line& out, const trace_event& e) noexcept {
       out << ": ";
       add_error(out, e.error);
       break;
+    case kind::request: out << e.sfd << ": request " << e.number; break;
+    case kind::fragment: out << "request " << e.number << ", a part of " << e.of; break;
+    case kind::forwarded: out << e.sfd << ": request " << e.number << " waits to be sent"; break;
+    case kind::response: out << e.sfd << ": the response to request " << e.number; break;
+    case kind::answered: out << e.sfd << ": request " << e.number << " is answered"; break;
+    case kind::connecting: out << "<" << e.sfd << " connecting to " << e.text; break;
+    case kind::connected: out << "<" << e.sfd << " connected to " << e.text; break;
+    case kind::timed_out: out << "<" << e.sfd << " " << e.text << " takes too long"; break;
+    case kind::ejected: out << e.text << " is ejected"; break;
+    case kind::returned: out << e.text << " takes ejected servers back"; break;
   }
 }
 

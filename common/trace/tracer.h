@@ -5,6 +5,7 @@
 #include <sys/types.h>
 
 #include <atomic>
+#include <concepts>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -12,6 +13,11 @@
 #include <string_view>
 #include <type_traits>
 #include <vector>
+
+// libevent's EV_TIMEOUT, EV_READ and EV_WRITE, for a program that has no libevent.
+inline constexpr short trace_timeout = 0x01;
+inline constexpr short trace_read = 0x02;
+inline constexpr short trace_write = 0x04;
 
 struct trace_event {
   enum class kind : std::uint8_t {
@@ -35,6 +41,17 @@ struct trace_event {
     timer,         // text: whose
     given_back,    // sfd: the kernel has the descriptor again
     problem,       // sfd or -1, text: what failed, error: errno, or 0 where none is meant
+    // Of a proxy. A request, its fragments and its response are joined by the request's number.
+    request,     // sfd: a client, number: of its request
+    fragment,    // number: of a request for one server, of: the request that it is a part of
+    forwarded,   // sfd: a server's connection, number: of a request that waits to be sent there
+    response,    // sfd: a server's connection, number: of the request that it has answered
+    answered,    // sfd: a client, number: of the request whose response it has been sent
+    connecting,  // sfd, text: a server
+    connected,   // sfd, text: a server
+    timed_out,   // sfd, text: a server
+    ejected,     // text: a server, which gets no keys for a while
+    returned,    // text: a pool, whose ejected servers get keys again
   };
   kind what;
   int sfd;
@@ -42,6 +59,7 @@ struct trace_event {
   std::string_view more{};
   std::int64_t number = 0;
   int error = 0;
+  std::int64_t of = 0;
 };
 
 // Thread: heard from any thread at once, on the thread that does the thing. No lock of a server is held meanwhile.
@@ -86,6 +104,15 @@ class tracer {
   }
   void reply(int sfd, std::string_view line) noexcept {
     if (heard(2)) tell(kind::reply, sfd, line);
+  }
+  // The same, of a line that is looked for only when somebody listens.
+  template <std::invocable finder>
+  void command(int sfd, finder line) noexcept {
+    if (heard(2)) tell(kind::command, sfd, line());
+  }
+  template <std::invocable finder>
+  void reply(int sfd, finder line) noexcept {
+    if (heard(2)) tell(kind::reply, sfd, line());
   }
   void item(int sfd, std::string_view key) noexcept {
     if (heard(2)) tell(kind::item, sfd, key);
@@ -136,6 +163,38 @@ class tracer {
   }
   void given_back(int sfd) noexcept {
     if (heard(3)) tell(kind::given_back, sfd);
+  }
+
+  // A proxy's: see the kinds.
+  void request(int sfd, std::int64_t id) noexcept {
+    if (heard(3)) tell(kind::request, sfd, id);
+  }
+  void fragment(std::int64_t id, std::int64_t of) noexcept {
+    if (heard(3)) tell({.what = kind::fragment, .sfd = -1, .number = id, .of = of});
+  }
+  void forwarded(int sfd, std::int64_t id) noexcept {
+    if (heard(3)) tell(kind::forwarded, sfd, id);
+  }
+  void response(int sfd, std::int64_t id) noexcept {
+    if (heard(3)) tell(kind::response, sfd, id);
+  }
+  void answered(int sfd, std::int64_t id) noexcept {
+    if (heard(3)) tell(kind::answered, sfd, id);
+  }
+  void connecting(int sfd, std::string_view server) noexcept {
+    if (heard(2)) tell(kind::connecting, sfd, server);
+  }
+  void connected(int sfd, std::string_view server) noexcept {
+    if (heard(2)) tell(kind::connected, sfd, server);
+  }
+  void timed_out(int sfd, std::string_view server) noexcept {
+    if (heard(1)) tell(kind::timed_out, sfd, server);
+  }
+  void ejected(std::string_view server) noexcept {
+    if (heard(1)) tell(kind::ejected, -1, server);
+  }
+  void returned(std::string_view pool) noexcept {
+    if (heard(1)) tell(kind::returned, -1, pool);
   }
 
   // `what` failed; errno, if it is meant, is passed as `error` (0: none).

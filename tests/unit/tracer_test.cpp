@@ -140,6 +140,36 @@ TEST_CASE("-vvv: who wakes, what the kernel says, who sleeps") {
                                                               "30: descriptor given back\n"});
 }
 
+TEST_CASE("a proxy's request, from the client to a server and back") {
+  tracer t(3);
+  const auto lines = writes([&t] {
+    t.request(9, 5);
+    t.fragment(6, 5);
+    t.connecting(10, "alpha");
+    t.connected(10, "alpha");
+    t.forwarded(10, 6);
+    t.response(10, 6);
+    t.answered(9, 5);
+    t.timed_out(10, "alpha");
+    t.ejected("alpha");
+    t.returned("pool");
+    t.asleep(4, trace_read | trace_timeout);
+  });
+  CHECK(lines == std::vector<std::string>{
+                     "9: request 5\n",
+                     "request 6, a part of 5\n",
+                     "<10 connecting to alpha\n",
+                     "<10 connected to alpha\n",
+                     "10: request 6 waits to be sent\n",
+                     "10: the response to request 6\n",
+                     "9: request 5 is answered\n",
+                     "<10 alpha takes too long\n",
+                     "alpha is ejected\n",
+                     "pool takes ejected servers back\n",
+                     "4: asleep, waiting for EV_READ | EV_TIMEOUT\n",
+                 });
+}
+
 TEST_CASE("a thread with a name says it") {
   tracer t(2);
   const auto lines = writes([&t] {
