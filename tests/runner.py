@@ -14,6 +14,7 @@ parts, in their order
     tools      the project's other tools
     contract   every chapter over sockets, by what it can do
     clients    real clients from outside, and memcached beside each chapter
+    races      threads held on order, and what the notes break: before and after
     sanitize   unit and contract again: memory and undefined behaviour (build-asan), data races (build-tsan)
     clang      clang++ builds everything, with warnings as errors and an unsigned char (build-clang); unit again
     lint       clang-format, shellcheck and pyflakes have nothing to say, clang-tidy neither of what changed
@@ -48,8 +49,8 @@ sys.path.insert(0, str(TOP / "common" / "scripts"))
 
 import chapters  # noqa: E402
 
-PARTS = ("unit", "ladder", "tools", "contract", "clients", "sanitize", "clang", "lint", "fuzz", "bench")
-PARTS_OF_A_CHAPTER = ("contract", "clients", "sanitize")
+PARTS = ("unit", "ladder", "tools", "contract", "clients", "races", "sanitize", "clang", "lint", "fuzz", "bench")
+PARTS_OF_A_CHAPTER = ("contract", "clients", "races", "sanitize")
 ON_REQUEST = ("bench",)
 SCRIPTS = {
     "lint": ("tests/lint.py",),
@@ -259,7 +260,7 @@ class Runner:
     # ---- all of it ----
 
     def run(self, parts: list[str]) -> None:
-        plain = [part for part in parts if part in ("unit", "ladder", "tools", "contract", "clients")]
+        plain = [part for part in parts if part in ("unit", "ladder", "tools", "contract", "clients", "races")]
         if plain:
             self.run_tests("build", {part: part for part in plain})
         if "sanitize" in parts:

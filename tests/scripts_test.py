@@ -18,6 +18,7 @@ from pathlib import Path
 TOP = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(TOP / "tests"), str(TOP / "common" / "scripts")]
 
+import broken  # noqa: E402
 import chapters  # noqa: E402
 import demo_states  # noqa: E402
 import serve  # noqa: E402
@@ -170,7 +171,7 @@ class Words(unittest.TestCase):
         self.assertEqual((wanted, parts, long), ([first], ["unit", "clients"], True))
 
     def test_a_chapter_alone_means_its_own_parts(self):
-        self.assertEqual(runner.arguments(["1"])[1], ["contract", "clients", "sanitize"])
+        self.assertEqual(runner.arguments(["1"])[1], ["contract", "clients", "races", "sanitize"])
 
     def test_speed_is_measured_only_on_request(self):
         self.assertNotIn("bench", runner.arguments([])[1])
@@ -204,7 +205,8 @@ class ChaptersRun(unittest.TestCase):
 class Serve(unittest.TestCase):
     """Which flags a reader's program gets, and what he is told."""
 
-    FLAGS = {"p": ("port", True), "l": ("listen", True), "s": ("unix-socket", True), "v": ("verbose", False), "h": ("help", False)}
+    FLAGS = {"p": ("port", True), "l": ("listen", True), "s": ("unix-socket", True), "v": ("verbose", False), "h": ("help", False),
+             "trace": ("trace", True)}
     POOLS = {"c": ("conf-file", True), "a": ("stats-addr", True), "t": ("test-conf", False)}
     ALONE = ["-l", "127.0.0.1,::1"]
 
@@ -214,6 +216,7 @@ class Serve(unittest.TestCase):
             (["-vp", "1234", "-p4321"], self.ALONE, "port 4321, for this machine alone"),
             (["--port=1234"], self.ALONE, "port 1234, for this machine alone"),
             (["-p", "-1"], self.ALONE, "the kernel's choice"),
+            (["--trace", "file", "-p", "1234"], self.ALONE, "port 1234, for this machine alone"),
             (["-vl", "0.0.0.0"], [], "port 11211, at 0.0.0.0"),
             (["--list", "0.0.0.0"], [], "at 0.0.0.0"),  # getopt_long takes a beginning, too
             (["-s", "/tmp/-l"], [], "unix socket /tmp/-l"),
@@ -250,7 +253,8 @@ class Serve(unittest.TestCase):
         """And the proxy with a conf is found by what it can, not by its name."""
         for program, letters in (("01-event-loop", "plbcvdPukrhV"), ("18-nc-stats", "ctsaiDmvodphV")):
             flags = serve.flags_of(str(Demo.BUILT / program))
-            self.assertEqual(sorted(flags), sorted(letters))
+            self.assertEqual(sorted(flag for flag in flags if len(flag) == 1), sorted(letters))
+            self.assertEqual(flags["trace"], ("trace", True))
             self.assertEqual(flags["p"], ("port" if program.startswith("01") else "pid-file", True))
 
 
@@ -265,9 +269,11 @@ class Experiments(unittest.TestCase):
     """Those of notes/experiments that are given a server."""
 
     ROOM = TOP / "notes" / "experiments"
-    SCRIPTS = sorted(script for script in ROOM.glob("[0-9]*.py") if "from pool import" not in script.read_text(encoding="utf-8"))
+    TEXTS = {script: script.read_text(encoding="utf-8") for script in sorted(ROOM.glob("[0-9]*.py"))}
+    SCRIPTS = [script for script, text in TEXTS.items() if "from pool import" not in text and "from schedule import" not in text]
+    SCHEDULES = [script for script, text in TEXTS.items() if "from schedule import" in text]
 
-    def run_script(self, script: Path, *words: int) -> tuple[int, list[str]]:
+    def run_script(self, script: Path, *words: int | str) -> tuple[int, list[str]]:
         command = [script, *map(str, words)]
         done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         return done.returncode, done.stdout.splitlines()
@@ -277,9 +283,8 @@ class Experiments(unittest.TestCase):
             port = held.getsockname()[1]
 
             def run(script: Path) -> tuple[int, list[str]]:
-                text = script.read_text(encoding="utf-8")
                 more = {'"pid"': os.getpid(), '"other"': port}
-                return self.run_script(script, port, *(value for word, value in more.items() if word in text))
+                return self.run_script(script, port, *(value for word, value in more.items() if word in self.TEXTS[script]))
 
             with ThreadPoolExecutor(4) as threads:
                 for script, (status, said) in zip(self.SCRIPTS, threads.map(run, self.SCRIPTS)):
@@ -287,13 +292,78 @@ class Experiments(unittest.TestCase):
                         self.assertEqual((status, len(said)), (1, 1), said)
                         self.assertIn(f"nobody listens on port {port}", said[0])
 
+    def test_without_a_conducted_server_a_schedule_says_one_line(self):
+        self.assertTrue(self.SCHEDULES)
+        with held_port() as held:
+            for script in self.SCHEDULES:
+                with self.subTest(script.name):
+                    more = [os.getpid()] if '"pid"' in self.TEXTS[script] else []
+                    status, said = self.run_script(script, held.getsockname()[1], "/nowhere", *more)
+                    self.assertEqual((status, len(said)), (1, 1), said)
+                    self.assertIn("no server can be conducted at /nowhere", said[0])
+
     def test_they_end_with_a_verdict(self):
         with Server(Demo.BUILT / "01-event-loop") as server:
             status, said = self.run_script(self.ROOM / "01-blocking.py", server.port)
         self.assertEqual((status, said[-1]), (0, "verdict: a client that is silent holds up nobody"))
         for script in self.ROOM.glob("*.py"):
-            if script.name not in ("calls.py", "client.py", "pool.py"):
+            if script.name not in ("calls.py", "client.py", "pool.py", "schedule.py"):
                 self.assertIn("    verdict(", script.read_text(encoding="utf-8"), script.name)
+
+
+class Breaks(unittest.TestCase):
+    """The break-its of the notes, as data. What they do is the part `races`."""
+
+    def test_each_applies_and_its_note_says_how_to_run_it(self):
+        for each in broken.read_breaks():
+            with self.subTest(f"{each.number}-{each.name}"):
+                files = broken.broken_files(each)
+                self.assertTrue(all(before != now for before, now in files.values()))
+                text = (TOP / "notes" / f"{each.chapter}.md").read_text(encoding="utf-8")
+                self.assertLess(broken.place_in_note(each), len(text), "its note does not name it")
+
+    def test_each_chapter_of_memcached_breaks_something(self):
+        have = {each.chapter for each in broken.read_breaks()}
+        self.assertEqual([c.name for c in chapters.read_table() if "proxy" not in c.capabilities and c.name not in have], [])
+
+    def test_data_that_cannot_be_meant_is_named(self):
+        with tempfile.TemporaryDirectory(dir=TOP / "build") as room:
+            for text, why in (
+                ("idea = 1 2", "Expected"),
+                ('idea = "x"\nrun = []\nbefore = []', "missing 1 required positional argument: 'after'"),
+                ('idea = "x"\nwhat = 1', "unexpected keyword argument 'what'"),
+            ):
+                Path(room, "06-x.toml").write_text(text, encoding="utf-8")
+                with self.subTest(text), self.assertRaisesRegex(broken.BreakFailed, f"06-x.toml: .*{why}"):
+                    broken.read_breaks(Path(room))
+
+    def test_code_that_has_changed_meanwhile_is_named(self):
+        for edit, why in (
+            ({"symbol": "thread.cpp::cq_push", "old": "no such line", "new": ""}, "thread.cpp::cq_push has no place with\nno such line"),
+            ({"symbol": "thread.cpp::cq_push", "old": "queue", "new": ""}, r"has \d+ places with\nqueue"),
+            ({"symbol": "thread.cpp::cq_pushed", "old": "", "new": ""}, "did you mean cq_push"),
+            ({"symbol": "threads.cpp::cq_push", "old": "", "new": ""}, "there is no file chapters/12-maxconns/threads.cpp"),
+        ):
+            each = broken.Break("12-maxconns", "x", "", [], [], [], edit=[edit])
+            with self.subTest(edit), self.assertRaisesRegex((broken.BreakFailed, LookupError), why):
+                broken.broken_files(each)
+
+    def test_two_edits_of_one_file(self):
+        edits = [
+            {"symbol": "thread.cpp::cq_push", "move": "  queue.tail = last;\n", "before": "  ++queue.length;\n"},
+            {"symbol": "thread.cpp::cq_push", "old": "++queue.length", "new": "queue.length += 1"},
+            {"symbol": "thread.cpp::cq_pop", "old": "--queue.length", "new": "queue.length -= 1"},
+        ]
+        files = broken.broken_files(broken.Break("12-maxconns", "x", "", [], [], [], edit=edits))
+        self.assertIn("  queue.tail = last;\n  queue.length += 1;\n", files["thread.cpp"][1])
+        self.assertIn("  queue.length -= 1;\n", files["thread.cpp"][1])
+
+    def test_bad_words_cost_one_line_and_status_64(self):
+        for words, why in ((["12", "x"], "has no break-it 'x', only "), (["99"], "no chapter '99'"), (["1", "-x"], "takes")):
+            command = [TOP / "chapters" / "run", "break", *words]
+            done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+            self.assertEqual((done.returncode, done.stdout.count("\n")), (64, 1), done.stdout)
+            self.assertIn(why, done.stdout)
 
 
 class ServerTest(unittest.TestCase):

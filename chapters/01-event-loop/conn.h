@@ -4,54 +4,19 @@
 #include <event2/event_struct.h>
 
 #include <array>
-#include <cstddef>
-#include <memory>
-#include <span>
 #include <string_view>
-#include <utility>
 
 #include "common/net/unique_fd.h"
+#include "read_buffer.h"
+#include "states.h"
 
 struct server;
 
-enum class conn_states {
-  conn_listening,  // the socket that accepts clients
-  conn_read,       // wants a command: from the buffer if one is there, else from the network
-  conn_write,      // has a reply to send
-  conn_closing,    // is to be closed
-};
-using enum conn_states;
-
-// What a state decided: the next state, and whether to go back to libevent first.
-struct [[nodiscard]] step {
-  conn_states next;
-  bool stop = false;
-};
-
-constexpr step go(conn_states next) noexcept { return {next}; }
-
-// The size of both buffers when a connection starts, in bytes.
-inline constexpr std::size_t data_buffer_size = 2048;
-
-// What the client has sent and the machine has not used yet. Owns: its memory.
-class read_buffer {
- public:
-  [[nodiscard]] std::string_view unread() const noexcept { return {rbuf_.get() + rcurr_, rbytes_}; }
-  void consume(std::size_t n) noexcept;
-
-  // Where the next read() may put its bytes: never empty. Doubles the buffer if it is full. Throws std::bad_alloc.
-  [[nodiscard]] std::span<char> room();
-  void filled(std::size_t n) noexcept { rbytes_ += n; }
-
-  // Somebody will now search all unread bytes for a line end. How many of them were searched before.
-  [[nodiscard]] std::size_t begin_search() noexcept { return std::exchange(searched_, rbytes_); }
-
- private:
-  std::unique_ptr<char[]> rbuf_;
-  std::size_t rsize_ = 0;
-  std::size_t rcurr_ = 0;   // where the unread bytes begin
-  std::size_t rbytes_ = 0;  // how many they are
-  std::size_t searched_ = 0;
+// What the client will be told.
+struct reply {
+  std::array<char, data_buffer_size> wbuf;  // where a line lies
+  std::string_view wcurr;                   // its unsent rest: memcached's wcurr and wbytes in one
+  conn_states write_and_go = conn_read;     // the state after its last byte
 };
 
 // Thread: the only one. Owns: the socket and its event. The destructor takes the event off first: a descriptor must not
@@ -67,10 +32,7 @@ struct conn {
   conn_states state;
 
   read_buffer rbuf;
-
-  std::array<char, data_buffer_size> wbuf;  // the reply
-  std::string_view wcurr;                   // its unsent rest: memcached's wcurr and wbytes in one
-  conn_states write_and_go = conn_read;     // the state after its last byte
+  ::reply reply;
 
   short ev_flags;  // what `event` waits for
   struct event event;
@@ -82,13 +44,6 @@ conn* conn_new(server& srv, net::unique_fd fd, conn_states init_state, short eve
 
 // Ends the connection: `c` is gone when this returns.
 void conn_close(conn& c) noexcept;
-
-// The state's name, as in the code.
-[[nodiscard]] std::string_view state_text(conn_states state) noexcept;
-
-// The single door for every change of state (conn_new sets the first one): the trace hears of it, and a build that
-// asserts (README, "A build that asserts") stops at one that is not legal.
-void conn_set_state(conn& c, conn_states state) noexcept;
 
 // Waits for other events than before. False: libevent refused, and the connection must be closed.
 [[nodiscard]] bool update_event(conn& c, short new_flags) noexcept;

@@ -2,25 +2,29 @@
 //
 //     libevent -> event_handler -> drive_machine -> one function per state -> the next state, or back to libevent
 //
+#include "drive_machine.h"
+
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <cassert>
 #include <cerrno>
-#include <charconv>
+#include <cstddef>
 #include <new>
 #include <optional>
 #include <span>
+#include <string_view>
 #include <utility>
 
+#include "common/basics/parsed.h"
 #include "common/net/sockets.h"
 #include "common/protocol/text.h"
 #include "common/protocol/version.h"
+#include "conn.h"
 #include "server.h"
 
 namespace {
-
-bool would_block() noexcept { return errno == EAGAIN || errno == EWOULDBLOCK; }
 
 // conn_listening: one client waits in the kernel's queue. Another one, if there is one, fires the event again.
 step accept_conn(conn& c) noexcept {
@@ -28,7 +32,7 @@ step accept_conn(conn& c) noexcept {
   c.srv.trace.call(c.sfd.get(), "accept4", client.get());
   if (!client) {
     // EAGAIN is no error: the client may have gone again between the event and here.
-    if (!would_block()) c.srv.trace.problem(c.sfd.get(), "accept()", errno);
+    if (!net::would_block()) c.srv.trace.problem(c.sfd.get(), "accept()", errno);
     return {conn_listening, true};
   }
   c.srv.trace.opened(client.get());
@@ -38,12 +42,9 @@ step accept_conn(conn& c) noexcept {
 
 // "verbosity N": how much the server tells on stderr.
 step set_verbosity(conn& c, std::string_view level) noexcept {
-  unsigned n = 0;
-  const auto [end, error] = std::from_chars(level.data(), level.data() + level.size(), n);
-  if (error != std::errc{} || end != level.data() + level.size()) {
-    return out_string(c, "CLIENT_ERROR bad command line format");
-  }
-  c.srv.trace.set_verbosity(n);
+  const auto n = parsed<unsigned>(level);
+  if (!n) return out_string(c, "CLIENT_ERROR bad command line format");
+  c.srv.trace.set_verbosity(*n);
   return out_string(c, "OK");
 }
 
@@ -82,7 +83,7 @@ std::optional<step> try_read_network(conn& c) {
     c.rbuf.filled(static_cast<std::size_t>(res));
     return go(conn_read);
   }
-  if (res == -1 && would_block()) return std::nullopt;
+  if (res == -1 && net::would_block()) return std::nullopt;
   // 0: the client will send no more. Any other error ends the connection too.
   return go(conn_closing);
 }
@@ -102,22 +103,30 @@ step write_some(conn& c, std::string_view& unsent) noexcept {
     unsent.remove_prefix(static_cast<std::size_t>(res));
     return go(c.state);
   }
-  if (res == -1 && would_block()) return wait_for(c, EV_WRITE | EV_PERSIST, c.state);
+  if (res == -1 && net::would_block()) return wait_for(c, EV_WRITE | EV_PERSIST, c.state);
   return go(conn_closing);
 }
 
 // conn_write: the reply, then whatever write_and_go says.
 step write_reply(conn& c) noexcept {
-  if (!c.wcurr.empty()) return write_some(c, c.wcurr);
-  return go(c.write_and_go);
+  if (!c.reply.wcurr.empty()) return write_some(c, c.reply.wcurr);
+  return go(c.reply.write_and_go);
 }
 
 }  // namespace
 
+void conn_set_state(conn& c, conn_states state) noexcept {
+  if (state == c.state) return;
+  assert(is_legal(c.state, state));
+  const conn_states before = c.state;
+  c.state = state;
+  c.srv.trace.state(c.sfd.get(), before, state);
+}
+
 // On return the connection is armed, or gone.
 void drive_machine(conn& c) {
   for (;;) {
-    step s{c.state};
+    step s = go(conn_closing);  // if it were none of these
     switch (c.state) {
       case conn_listening: s = accept_conn(c); break;
       case conn_read: s = read_command(c); break;

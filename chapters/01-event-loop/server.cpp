@@ -8,7 +8,7 @@
 
 #include "common/net/sockets.h"
 
-server::server(const ::settings& opts) : settings(opts), trace(opts.verbose), main_base(event_base_new()) {
+server::server(const ::settings& opts) : settings(opts), trace(opts.verbose, opts.trace), main_base(event_base_new()) {
   if (!main_base) throw std::runtime_error("event_base_new: no event base");
 }
 

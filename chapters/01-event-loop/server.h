@@ -31,9 +31,3 @@ struct server {
 
 // Takes clients from these sockets, and tells a harness where they are if the environment asks for it.
 void start_listening(server& srv, std::vector<net::unique_fd> sockets);
-
-// libevent calls this when a connection's event fires; `arg` is the connection.
-void event_handler(evutil_socket_t fd, short which, void* arg) noexcept;
-
-// Runs the connection's states until one of them has to wait.
-void drive_machine(conn& c);

@@ -2,41 +2,14 @@
 #include "conn.h"
 
 #include <algorithm>
-#include <cassert>
 #include <cstring>
-#include <new>
+#include <memory>
 #include <stdexcept>
 #include <utility>
 
 #include "common/net/sockets.h"
+#include "drive_machine.h"
 #include "server.h"
-
-void read_buffer::consume(std::size_t n) noexcept {
-  rcurr_ += n;
-  rbytes_ -= n;
-  searched_ = 0;
-  if (rbytes_ > 0) return;
-  rcurr_ = 0;
-  if (rsize_ > data_buffer_size) {  // grown for one long line: an idle client must not keep it
-    rbuf_.reset();
-    rsize_ = 0;
-  }
-}
-
-std::span<char> read_buffer::room() {
-  if (rcurr_ > 0) {
-    std::memmove(rbuf_.get(), rbuf_.get() + rcurr_, rbytes_);
-    rcurr_ = 0;
-  }
-  if (rbytes_ == rsize_) {
-    const std::size_t larger = std::max(data_buffer_size, 2 * rsize_);
-    auto moved = std::make_unique_for_overwrite<char[]>(larger);
-    std::copy_n(rbuf_.get(), rbytes_, moved.get());
-    rbuf_ = std::move(moved);
-    rsize_ = larger;
-  }
-  return {rbuf_.get() + rbytes_, rsize_ - rbytes_};
-}
 
 conn::conn(server& s, net::unique_fd fd, conn_states init_state, short event_flags)
     : srv(s), sfd(std::move(fd)), state(init_state), ev_flags(event_flags) {
@@ -57,7 +30,7 @@ conn* conn_new(server& srv, net::unique_fd fd, conn_states init_state, short eve
   const int sfd = fd.get();
   try {
     auto c = std::make_unique<conn>(srv, std::move(fd), init_state, event_flags);
-    srv.trace.asleep(sfd, event_flags);
+    srv.trace.asleep(sfd, event_flags, init_state);
     return (srv.conns[sfd] = std::move(c)).get();
   } catch (const std::exception& e) {
     srv.trace.problem(sfd, e.what());
@@ -69,45 +42,9 @@ void conn_close(conn& c) noexcept {
   server& srv = c.srv;
   const int sfd = c.sfd.get();
   srv.trace.closed(sfd);
-  if (c.write_and_go == conn_closing) net::drop_input(sfd);  // or a reset may overtake the last words
+  if (c.reply.write_and_go == conn_closing) net::drop_input(sfd);  // or a reset may overtake the last words
   srv.conns.erase(sfd);
   srv.trace.given_back(sfd);
-}
-
-std::string_view state_text(conn_states state) noexcept {
-  switch (state) {
-    case conn_listening: return "conn_listening";
-    case conn_read: return "conn_read";
-    case conn_nread: return "conn_nread";
-    case conn_write: return "conn_write";
-    case conn_closing: return "conn_closing";
-  }
-  return "?";
-}
-
-namespace {
-
-// The machine's map: which state may follow which. A state may always stay as it is.
-[[maybe_unused]] bool is_legal(conn_states from, conn_states to) noexcept {
-  if (to == conn_closing) return from != conn_listening;
-  switch (from) {
-    case conn_listening: return false;
-    case conn_read: return to == conn_nread || to == conn_write;
-    case conn_nread: return to == conn_read || to == conn_write;
-    case conn_write: return to == conn_read;
-    case conn_closing: return false;
-  }
-  return false;
-}
-
-}  // namespace
-
-void conn_set_state(conn& c, conn_states state) noexcept {
-  if (state == c.state) return;
-  assert(is_legal(c.state, state));
-  const conn_states before = c.state;
-  c.state = state;
-  c.srv.trace.state(c.sfd.get(), before, state);
 }
 
 bool update_event(conn& c, short new_flags) noexcept {
@@ -126,24 +63,24 @@ step wait_for(conn& c, short events, conn_states resume_in) noexcept {
 
 step out_string(conn& c, std::string_view line) noexcept {
   c.srv.trace.reply(c.sfd.get(), line);
-  const std::size_t n = std::min(line.size(), c.wbuf.size() - 2);
-  std::memcpy(c.wbuf.data(), line.data(), n);
-  std::memcpy(c.wbuf.data() + n, "\r\n", 2);
-  c.wcurr = {c.wbuf.data(), n + 2};
-  c.write_and_go = conn_read;
+  const std::size_t n = std::min(line.size(), c.reply.wbuf.size() - 2);
+  std::memcpy(c.reply.wbuf.data(), line.data(), n);
+  std::memcpy(c.reply.wbuf.data() + n, "\r\n", 2);
+  c.reply.wcurr = {c.reply.wbuf.data(), n + 2};
+  c.reply.write_and_go = conn_read;
   return go(conn_write);
 }
 
 step close_after(conn& c, std::string_view line) {
   if (line.empty()) return go(conn_closing);
   const step next = out_string(c, line);
-  c.write_and_go = conn_closing;
+  c.reply.write_and_go = conn_closing;
   return next;
 }
 
 step out_text(conn& c, std::string text) noexcept {
-  c.write_and_free = std::move(text);
-  c.wcurr = c.write_and_free;
-  c.write_and_go = conn_read;
+  c.reply.write_and_free = std::move(text);
+  c.reply.wcurr = c.reply.write_and_free;
+  c.reply.write_and_go = conn_read;
   return go(conn_write);
 }

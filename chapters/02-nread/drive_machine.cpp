@@ -2,26 +2,30 @@
 //
 //     libevent -> event_handler -> drive_machine -> one function per state -> the next state, or back to libevent
 //
+#include "drive_machine.h"
+
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <cassert>
 #include <cerrno>
+#include <cstddef>
 #include <cstdint>
 #include <cstring>
 #include <new>
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <utility>
 
 #include "common/net/sockets.h"
 #include "common/protocol/text.h"
+#include "conn.h"
 #include "server.h"
 
 namespace {
-
-bool would_block() noexcept { return errno == EAGAIN || errno == EWOULDBLOCK; }
 
 // conn_listening: one client waits in the kernel's queue. Another one, if there is one, fires the event again.
 step accept_conn(conn& c) noexcept {
@@ -29,7 +33,7 @@ step accept_conn(conn& c) noexcept {
   c.srv.trace.call(c.sfd.get(), "accept4", client.get());
   if (!client) {
     // EAGAIN is no error: the client may have gone again between the event and here.
-    if (!would_block()) c.srv.trace.problem(c.sfd.get(), "accept()", errno);
+    if (!net::would_block()) c.srv.trace.problem(c.sfd.get(), "accept()", errno);
     return {conn_listening, true};
   }
   c.srv.trace.opened(client.get());
@@ -50,25 +54,25 @@ void append_header(std::string& text, const storage::item& it, bool with_cas) {
 step copy_items(conn& c, bool with_cas) {
   const std::size_t bound = 8 * c.srv.settings.item_size_max;
   std::string text;
-  for (const storage::item_ref& it : c.ilist) {
+  for (const storage::item_ref& it : c.reply.ilist) {
     c.srv.trace.item(c.sfd.get(), it->key());
     append_header(text, *it, with_cas);
     text.append(std::as_const(*it).data());
     if (text.size() > bound) return out_string(c, "SERVER_ERROR out of memory writing get response");
   }
-  c.ilist.clear();
+  c.reply.ilist.clear();
   text.append("END\r\n");
   return out_text(c, std::move(text));
 }
 
 // "set" and its kin: the item is there, its value is still on its way.
 step await_value(conn& c, protocol::outcome& asked) noexcept {
-  c.item = std::move(asked.item);
-  c.ritem = c.item->data().data();
-  c.rlbytes = c.item->nbytes;
-  c.cmd = asked.mode;
-  c.cas = asked.cas;
-  c.noreply = asked.noreply;
+  c.request.item = std::move(asked.item);
+  c.request.ritem = c.request.item->data().data();
+  c.request.rlbytes = c.request.item->nbytes;
+  c.request.cmd = asked.mode;
+  c.request.cas = asked.cas;
+  c.request.noreply = asked.noreply;
   return go(conn_nread);
 }
 
@@ -76,11 +80,11 @@ step await_value(conn& c, protocol::outcome& asked) noexcept {
 step act_on(conn& c, protocol::outcome& asked) {
   using enum protocol::outcome::kind;
   switch (asked.what) {
-    case reply: return out_string(c, asked.line);
+    case reply_line: return out_string(c, asked.line);
     case reply_text: return out_text(c, std::move(asked.text));
     case send_items: return copy_items(c, asked.with_cas);
-    case read_value: return await_value(c, asked);
-    case swallow: return close_after(c, asked.line);  // or the value that is on its way would be read as commands
+    case want_value: return await_value(c, asked);
+    case skip_value: return close_after(c, asked.line);  // or the value that is on its way would be read as commands
     case nothing: return go(conn_read);
     case hang_up: return close_after(c, asked.line);
   }
@@ -90,13 +94,14 @@ step act_on(conn& c, protocol::outcome& asked) {
 // One command line, without its line end.
 step process_command(conn& c, std::string_view line) {
   c.srv.trace.command(c.sfd.get(), line);
-  protocol::process_command(c.srv.env, line, c.srv.outcome, c.ilist);
+  protocol::process_command(c.srv.env, line, c.srv.outcome, c.reply.ilist);
   return act_on(c, c.srv.outcome);
 }
 
 // The value is whole: store it.
 step complete_nread(conn& c) {
-  protocol::complete_value(c.srv.env, std::move(c.item), c.cmd, c.cas, c.noreply, c.srv.outcome);
+  protocol::complete_value(c.srv.env, std::move(c.request.item), c.request.cmd, c.request.cas, c.request.noreply,
+                           c.srv.outcome);
   return act_on(c, c.srv.outcome);
 }
 
@@ -114,7 +119,7 @@ std::optional<step> try_read_command(conn& c) {
 ssize_t receive(conn& c, std::span<char> room) noexcept {
   const ssize_t res = read(c.sfd.get(), room.data(), room.size());
   c.srv.trace.call(c.sfd.get(), "read", res);
-  if (res > 0) c.srv.stats.bytes_read.add(static_cast<std::uint64_t>(res));
+  if (res > 0) c.srv.traffic.bytes_read.add(static_cast<std::uint64_t>(res));
   return res;
 }
 
@@ -125,7 +130,7 @@ std::optional<step> try_read_network(conn& c) {
     c.rbuf.filled(static_cast<std::size_t>(res));
     return go(conn_read);
   }
-  if (res == -1 && would_block()) return std::nullopt;
+  if (res == -1 && net::would_block()) return std::nullopt;
   // 0: the client will send no more. Any other error ends the connection too.
   return go(conn_closing);
 }
@@ -139,23 +144,23 @@ step read_command(conn& c) {
 
 // conn_nread: rlbytes bytes into the item; those that came along with the command are in rbuf and go first.
 step read_value(conn& c) {
-  if (c.rlbytes == 0) return complete_nread(c);
+  if (c.request.rlbytes == 0) return complete_nread(c);
   if (const std::string_view here = c.rbuf.unread(); !here.empty()) {
     // Not one buffer but two: rbuf is the connection's, ritem points into the item.
-    const std::size_t tocopy = std::min(here.size(), c.rlbytes);
-    std::memcpy(c.ritem, here.data(), tocopy);
+    const std::size_t tocopy = std::min(here.size(), c.request.rlbytes);
+    std::memcpy(c.request.ritem, here.data(), tocopy);
     c.rbuf.consume(tocopy);
-    c.ritem += tocopy;
-    c.rlbytes -= tocopy;
+    c.request.ritem += tocopy;
+    c.request.rlbytes -= tocopy;
     return go(conn_nread);
   }
-  const ssize_t res = receive(c, {c.ritem, c.rlbytes});
+  const ssize_t res = receive(c, {c.request.ritem, c.request.rlbytes});
   if (res > 0) {
-    c.ritem += res;
-    c.rlbytes -= static_cast<std::size_t>(res);
+    c.request.ritem += res;
+    c.request.rlbytes -= static_cast<std::size_t>(res);
     return go(conn_nread);
   }
-  if (res == -1 && would_block()) return wait_for(c, EV_READ | EV_PERSIST, conn_nread);
+  if (res == -1 && net::would_block()) return wait_for(c, EV_READ | EV_PERSIST, conn_nread);
   return go(conn_closing);
 }
 
@@ -165,26 +170,35 @@ step write_some(conn& c, std::string_view& unsent) noexcept {
   c.srv.trace.call(c.sfd.get(), "write", res);
   if (res > 0) {
     unsent.remove_prefix(static_cast<std::size_t>(res));
-    c.srv.stats.bytes_written.add(static_cast<std::uint64_t>(res));
+    c.srv.traffic.bytes_written.add(static_cast<std::uint64_t>(res));
     return go(c.state);
   }
-  if (res == -1 && would_block()) return wait_for(c, EV_WRITE | EV_PERSIST, c.state);
+  if (res == -1 && net::would_block()) return wait_for(c, EV_WRITE | EV_PERSIST, c.state);
   return go(conn_closing);
 }
 
 // conn_write: the reply, then whatever write_and_go says.
 step write_reply(conn& c) noexcept {
-  if (!c.wcurr.empty()) return write_some(c, c.wcurr);
-  std::string().swap(c.write_and_free);
-  return go(c.write_and_go);
+  if (!c.reply.wcurr.empty()) return write_some(c, c.reply.wcurr);
+  c.reply.write_and_free.clear();
+  c.reply.write_and_free.shrink_to_fit();
+  return go(c.reply.write_and_go);
 }
 
 }  // namespace
 
+void conn_set_state(conn& c, conn_states state) noexcept {
+  if (state == c.state) return;
+  assert(is_legal(c.state, state));
+  const conn_states before = c.state;
+  c.state = state;
+  c.srv.trace.state(c.sfd.get(), before, state);
+}
+
 // On return the connection is armed, or gone.
 void drive_machine(conn& c) {
   for (;;) {
-    step s{c.state};
+    step s = go(conn_closing);  // if it were none of these
     switch (c.state) {
       case conn_listening: s = accept_conn(c); break;
       case conn_read: s = read_command(c); break;

@@ -31,6 +31,7 @@ struct server {
   tracer trace;
   process_clock clock;
   ::stats stats;
+  traffic_stats traffic;
   protocol::command_stats commands;
   storage::store store;
   protocol::environment env;  // what commands may reach of all this
@@ -45,11 +46,5 @@ struct server {
 // Takes clients from these sockets, and tells a harness where they are if the environment asks for it.
 void start_listening(server& srv, std::vector<net::unique_fd> sockets);
 
-// libevent calls this when a connection's event fires; `arg` is the connection.
-void event_handler(evutil_socket_t fd, short which, void* arg) noexcept;
-
 // "stats" and its groups, as far as the server knows the answer and not the storage. False: no such group.
-bool process_stats(server& srv, std::string_view group, const storage::add_stat& add);
-
-// Runs the connection's states until one of them has to wait.
-void drive_machine(conn& c);
+bool process_stats(server& srv, std::string_view group, const add_stat& add);

@@ -11,7 +11,7 @@
 
 int main(int argc, char** argv) try {
   occupy_standard_streams();
-  const settings opts = parse_command_line(argc, argv, {CHAPTER_NAME, CHAPTER_IDEA, CHAPTER_FLAGS, "nagle"});
+  const settings opts = parse_command_line(argc, argv, {CHAPTER_NAME, CHAPTER_IDEA, CHAPTER_FLAGS, "nagle", diagram});
   auto sockets = server_sockets(opts);  // first: a port below 1024 needs the rights that -u gives up
   readiness ready = prepare_process(opts);
 

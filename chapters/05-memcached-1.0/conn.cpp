@@ -2,40 +2,21 @@
 #include "conn.h"
 
 #include <algorithm>
-#include <cassert>
 #include <cstring>
-#include <new>
+#include <memory>
 #include <stdexcept>
 #include <utility>
 
 #include "common/net/sockets.h"
+#include "drive_machine.h"
 #include "server.h"
 
-void read_buffer::consume(std::size_t n) noexcept {
-  rcurr_ += n;
-  rbytes_ -= n;
-  searched_ = 0;
-  if (rbytes_ > 0) return;
-  rcurr_ = 0;
-  if (rsize_ > data_buffer_size) {  // grown for one long line: an idle client must not keep it
-    rbuf_.reset();
-    rsize_ = 0;
-  }
-}
-
-std::span<char> read_buffer::room() {
-  if (rcurr_ > 0) {
-    std::memmove(rbuf_.get(), rbuf_.get() + rcurr_, rbytes_);
-    rcurr_ = 0;
-  }
-  if (rbytes_ == rsize_) {
-    const std::size_t larger = std::max(data_buffer_size, 2 * rsize_);
-    auto moved = std::make_unique_for_overwrite<char[]>(larger);
-    std::copy_n(rbuf_.get(), rbytes_, moved.get());
-    rbuf_ = std::move(moved);
-    rsize_ = larger;
-  }
-  return {rbuf_.get() + rbytes_, rsize_ - rbytes_};
+void reply::clear() noexcept {
+  ilist.clear();
+  iptr = {};
+  wcurr = {};
+  write_and_free.clear();
+  write_and_free.shrink_to_fit();
 }
 
 conn::conn(server& s) : srv(s) { srv.stats.conn_structs.add(); }
@@ -67,7 +48,7 @@ conn* conn_new(server& srv, net::unique_fd fd, conn_states init_state, short eve
     srv.freeconns.pop_back();
     srv.stats.curr_conns.add();
     srv.stats.total_conns.add();
-    srv.trace.asleep(sfd, event_flags);
+    srv.trace.asleep(sfd, event_flags, init_state);
     return &c;
   } catch (const std::exception& e) {
     srv.trace.problem(sfd, e.what());
@@ -80,13 +61,10 @@ void conn_close(conn& c) noexcept {
   server& srv = c.srv;
   const int sfd = c.sfd.get();
   srv.trace.closed(sfd);
-  if (c.write_and_go == conn_closing) net::drop_input(sfd);  // or a reset may overtake the last words
+  if (c.reply.write_and_go == conn_closing) net::drop_input(sfd);  // or a reset may overtake the last words
   event_del(&c.event);
-  c.item.reset();
-  c.ilist.clear();
-  c.iptr = {};
-  c.wcurr = {};
-  std::string().swap(c.write_and_free);
+  c.request.item.reset();
+  c.reply.clear();
   c.rbuf.consume(c.rbuf.unread().size());
   conn_shrink(c);
 
@@ -95,46 +73,6 @@ void conn_close(conn& c) noexcept {
   srv.trace.given_back(sfd);
   srv.stats.curr_conns.subtract();
   srv.freeconns.push_back(std::move(closed.mapped()));
-}
-
-std::string_view state_text(conn_states state) noexcept {
-  switch (state) {
-    case conn_listening: return "conn_listening";
-    case conn_read: return "conn_read";
-    case conn_nread: return "conn_nread";
-    case conn_swallow: return "conn_swallow";
-    case conn_write: return "conn_write";
-    case conn_mwrite: return "conn_mwrite";
-    case conn_closing: return "conn_closing";
-  }
-  return "?";
-}
-
-namespace {
-
-// The machine's map: which state may follow which. A state may always stay as it is.
-[[maybe_unused]] bool is_legal(conn_states from, conn_states to) noexcept {
-  if (to == conn_closing) return from != conn_listening;
-  switch (from) {
-    case conn_listening: return false;
-    case conn_read: return to == conn_nread || to == conn_swallow || to == conn_write || to == conn_mwrite;
-    case conn_nread: return to == conn_read || to == conn_write;
-    case conn_swallow: return to == conn_read;
-    case conn_write: return to == conn_read || to == conn_swallow;
-    case conn_mwrite: return to == conn_write;
-    case conn_closing: return false;
-  }
-  return false;
-}
-
-}  // namespace
-
-void conn_set_state(conn& c, conn_states state) noexcept {
-  if (state == c.state) return;
-  assert(is_legal(c.state, state));
-  const conn_states before = c.state;
-  c.state = state;
-  c.srv.trace.state(c.sfd.get(), before, state);
 }
 
 bool update_event(conn& c, short new_flags) noexcept {
@@ -152,29 +90,29 @@ step wait_for(conn& c, short events, conn_states resume_in) noexcept {
 }
 
 void conn_shrink(conn& c) noexcept {
-  if (c.ilist.capacity() > item_list_highwat) std::vector<storage::item_ref>().swap(c.ilist);
+  if (c.reply.ilist.capacity() > item_list_highwat) std::vector<storage::item_ref>().swap(c.reply.ilist);
 }
 
 step out_string(conn& c, std::string_view line) noexcept {
   c.srv.trace.reply(c.sfd.get(), line);
-  const std::size_t n = std::min(line.size(), c.wbuf.size() - 2);
-  std::memcpy(c.wbuf.data(), line.data(), n);
-  std::memcpy(c.wbuf.data() + n, "\r\n", 2);
-  c.wcurr = {c.wbuf.data(), n + 2};
-  c.write_and_go = conn_read;
+  const std::size_t n = std::min(line.size(), c.reply.wbuf.size() - 2);
+  std::memcpy(c.reply.wbuf.data(), line.data(), n);
+  std::memcpy(c.reply.wbuf.data() + n, "\r\n", 2);
+  c.reply.wcurr = {c.reply.wbuf.data(), n + 2};
+  c.reply.write_and_go = conn_read;
   return go(conn_write);
 }
 
 step close_after(conn& c, std::string_view line) {
   if (line.empty()) return go(conn_closing);
   const step next = out_string(c, line);
-  c.write_and_go = conn_closing;
+  c.reply.write_and_go = conn_closing;
   return next;
 }
 
 step out_text(conn& c, std::string text) noexcept {
-  c.write_and_free = std::move(text);
-  c.wcurr = c.write_and_free;
-  c.write_and_go = conn_read;
+  c.reply.write_and_free = std::move(text);
+  c.reply.wcurr = c.reply.write_and_free;
+  c.reply.write_and_go = conn_read;
   return go(conn_write);
 }

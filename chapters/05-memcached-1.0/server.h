@@ -34,6 +34,7 @@ struct server {
   tracer trace;
   process_clock clock;
   ::stats stats;
+  traffic_stats traffic;
   protocol::command_stats commands;
   storage::store store;
   protocol::environment env;  // what commands may reach of all this
@@ -58,11 +59,5 @@ void clock_handler(evutil_socket_t fd, short which, void* arg) noexcept;
 // libevent calls this after SIGHUP, SIGINT, SIGQUIT or SIGTERM; `arg` is the server. Ends the loop.
 void signal_handler(evutil_socket_t signal, short which, void* arg) noexcept;
 
-// libevent calls this when a connection's event fires; `arg` is the connection.
-void event_handler(evutil_socket_t fd, short which, void* arg) noexcept;
-
 // "stats" and its groups, as far as the server knows the answer and not the storage. False: no such group.
-bool process_stats(server& srv, std::string_view group, const storage::add_stat& add);
-
-// Runs the connection's states until one of them has to wait.
-void drive_machine(conn& c);
+bool process_stats(server& srv, std::string_view group, const add_stat& add);

@@ -31,6 +31,7 @@ struct server {
   tracer trace;                                      // all threads
   process_clock clock;                               // all threads
   ::stats stats;                                     // all threads
+  traffic_stats traffic;                             // all threads
   storage::store store;                              // all threads: it has a lock
   std::shared_ptr<protocol::prefix_stats> prefixes;  // all threads: it has a lock
 
@@ -55,14 +56,8 @@ void clock_handler(evutil_socket_t fd, short which, void* arg) noexcept;
 // libevent calls this after SIGHUP, SIGINT, SIGQUIT or SIGTERM; `arg` is the server. Ends the loop.
 void signal_handler(evutil_socket_t signal, short which, void* arg) noexcept;
 
-// libevent calls this when a connection's event fires; `arg` is the connection.
-void event_handler(evutil_socket_t fd, short which, void* arg) noexcept;
-
 // What all workers have counted.
 void sum_commands(const server& srv, protocol::command_stats& sum);
 
 // "stats" and its groups, as far as the server knows the answer and not the storage. False: no such group.
-bool process_stats(server& srv, std::string_view group, const storage::add_stat& add);
-
-// Runs the connection's states until one of them has to wait.
-void drive_machine(conn& c);
+bool process_stats(server& srv, std::string_view group, const add_stat& add);

@@ -41,7 +41,7 @@ libevent_thread::libevent_thread(server& s, int n)
           commands,
           srv.settings.flush_enabled,
           [this](unsigned level) { srv.trace.set_verbosity(level); },
-          [this](std::string_view group, const storage::add_stat& add) { return process_stats(srv, group, add); },
+          [this](std::string_view group, const add_stat& add) { return process_stats(srv, group, add); },
           [this](protocol::command_stats& sum) { sum_commands(srv, sum); },
           srv.prefixes} {
   if (!base) throw std::runtime_error("event_base_new: no event base");
@@ -54,8 +54,7 @@ libevent_thread::~libevent_thread() {
 void setup_thread(libevent_thread& me) {
   std::array<int, 2> fds;
   // Neither end may block: not the worker's, which would hang if it were woken for nothing, and not the master's, which
-  // has other clients to accept. If the pipe is full the byte is lost. It holds 65,536 bytes, fewer where the user has
-  // very many pipes, and each byte stands for a client that the worker has not taken yet.
+  // has other clients to accept. If the pipe is full (at 65,536 bytes, or fewer for a user of many) the byte is lost.
   if (pipe2(fds.data(), O_NONBLOCK | O_CLOEXEC) == -1) {
     throw std::system_error(errno, std::generic_category(), "cannot create the notify pipe");
   }
@@ -70,6 +69,7 @@ void create_worker(libevent_thread& me) {
 }
 
 void worker_libevent(std::stop_token stop, libevent_thread& me) {
+  me.thread_id = std::this_thread::get_id();
   tracer::name_this_thread("worker " + std::to_string(me.number));
   // To ask it to stop is to close the master's end of the pipe. A byte could be lost where the pipe is full; the end of
   // the stream cannot.
@@ -108,23 +108,21 @@ void memcached_thread_init(server& srv, int nthreads) {
   srv.registered.wait();
 }
 
-void dispatch_conn_new(server& srv, net::unique_fd client) noexcept {
+void dispatch_conn_new(server& srv, net::unique_fd client) noexcept try {
+  assert_in_thread(srv.dispatcher_thread);
   const int sfd = client.get();
   const int tid = (srv.last_thread + 1) % srv.settings.num_threads;
   srv.last_thread = tid;
   libevent_thread& thread = *srv.threads[static_cast<std::size_t>(tid)];
   srv.trace.dispatched(sfd, thread.number);
-  try {
-    // Push, then write one byte. The order is the protocol: a worker that sees the byte must find the client.
-    thread.new_conn_queue.push(std::move(client));
-  } catch (const std::bad_alloc&) {
-    srv.trace.problem(sfd, "out of memory");
-    return;
-  }
+  // Push, then write one byte. The order is the protocol: a worker that sees the byte must find the client.
+  thread.new_conn_queue.push(std::move(client));
   srv.trace.pushed(sfd, thread.new_conn_queue.size());
   if (write(thread.notify_send_fd.get(), "c", 1) == 1) {
     srv.trace.byte_written(thread.notify_send_fd.get(), 'c');
   } else {
     srv.trace.problem(sfd, "writing to the notify pipe", errno);
   }
+} catch (const std::bad_alloc&) {
+  srv.trace.problem(-1, "out of memory");  // push threw, and the client is closed
 }

@@ -5,6 +5,7 @@
 #include <event2/event_struct.h>
 
 #include <atomic>
+#include <cassert>
 #include <cstddef>
 #include <memory>
 #include <mutex>
@@ -51,6 +52,7 @@ struct libevent_thread {
   server& srv;
   const int number;  // worker 1, 2 …; 0: the master
   std::unique_ptr<event_base, event_base_deleter> base;
+  std::thread::id thread_id = std::this_thread::get_id();  // who serves it: its maker, until worker_libevent
 
   net::unique_fd notify_receive_fd;
   net::unique_fd notify_send_fd;
@@ -66,6 +68,11 @@ struct libevent_thread {
 
   std::jthread thread;  // declared last: it has ended before anything that it uses is gone
 };
+
+// Thread: that of `owner`, or a build that asserts (README, "A build that asserts") stops here.
+inline void assert_in_thread([[maybe_unused]] const libevent_thread& owner) noexcept {
+  assert(std::this_thread::get_id() == owner.thread_id);
+}
 
 // Gives the worker its pipe, and the event that listens to it. Throws std::system_error.
 void setup_thread(libevent_thread& me);

@@ -2,36 +2,38 @@
 //
 //     libevent -> event_handler -> drive_machine -> one function per state -> the next state, or back to libevent
 //
+#include "drive_machine.h"
+
 #include <sys/socket.h>
-#include <sys/uio.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
+#include <cassert>
 #include <cerrno>
 #include <charconv>
+#include <cstddef>
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
 #include <new>
 #include <span>
-#include <string>
+#include <string_view>
 #include <utility>
 
 #include "common/net/sockets.h"
 #include "common/protocol/text.h"
+#include "conn.h"
 #include "server.h"
 
 namespace {
-
-bool would_block() noexcept { return errno == EAGAIN || errno == EWOULDBLOCK; }
 
 // conn_listening: one client per event. If another one waits, the event fires again: it is level-triggered.
 step accept_conn(conn& c) noexcept {
   net::unique_fd client(accept4(c.sfd.get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
   c.srv.trace.call(c.sfd.get(), "accept4", client.get());
   if (!client) {
-    if (!would_block()) c.srv.trace.problem(c.sfd.get(), "accept()", errno);
+    if (!net::would_block()) c.srv.trace.problem(c.sfd.get(), "accept()", errno);
     return {conn_listening, true};
   }
   c.srv.trace.opened(client.get());
@@ -41,7 +43,7 @@ step accept_conn(conn& c) noexcept {
 
 // The header line of a gets ends in the cas number, which the item does not have as text.
 std::string_view cas_suffix(conn& c, const storage::item& it) {
-  std::array<char, 24>& text = c.suffixlist.emplace_back();
+  std::array<char, 24>& text = c.reply.suffixlist.emplace_back();
   text[0] = ' ';
   char* const end = std::to_chars(&text[1], text.end() - 2, it.cas).ptr;
   std::memcpy(end, "\r\n", 2);
@@ -51,9 +53,9 @@ std::string_view cas_suffix(conn& c, const storage::item& it) {
 // "get": the reply is a list of places. In the item, key, flags, length and value stand in the reply's order.
 step send_items_found(conn& c, bool with_cas) {
   begin_reply(c);
-  c.suffixlist.clear();
-  if (with_cas) c.suffixlist.reserve(c.ilist.size());  // so that no entry moves while its place is in iov
-  for (const storage::item_ref& it : c.ilist) {
+  c.reply.suffixlist.clear();
+  if (with_cas) c.reply.suffixlist.reserve(c.reply.ilist.size());  // so that no entry moves while its place is in iov
+  for (const storage::item_ref& it : c.reply.ilist) {
     c.srv.trace.item(c.sfd.get(), it->key());
     add_iov(c, "VALUE ");
     if (with_cas) {
@@ -71,21 +73,21 @@ step send_items_found(conn& c, bool with_cas) {
 
 // "set" and its kin: the item is there, its value is still on its way.
 step await_value(conn& c, protocol::outcome& asked) noexcept {
-  c.item = std::move(asked.item);
-  c.ritem = c.item->data().data();
-  c.rlbytes = c.item->nbytes;
-  c.cmd = asked.mode;
-  c.cas = asked.cas;
-  c.noreply = asked.noreply;
+  c.request.item = std::move(asked.item);
+  c.request.ritem = c.request.item->data().data();
+  c.request.rlbytes = c.request.item->nbytes;
+  c.request.cmd = asked.mode;
+  c.request.cas = asked.cas;
+  c.request.noreply = asked.noreply;
   return go(conn_nread);
 }
 
 // A value that the storage will not take is on its way all the same: say why, then let it pass.
 step refuse_value(conn& c, const protocol::outcome& asked) {
-  c.sbytes = asked.swallow_bytes;
+  c.request.sbytes = asked.swallow_bytes;
   if (asked.line.empty()) return go(conn_swallow);
   const step next = out_string(c, asked.line);
-  c.write_and_go = conn_swallow;
+  c.reply.write_and_go = conn_swallow;
   return next;
 }
 
@@ -93,11 +95,11 @@ step refuse_value(conn& c, const protocol::outcome& asked) {
 step act_on(conn& c, protocol::outcome& asked) {
   using enum protocol::outcome::kind;
   switch (asked.what) {
-    case reply: return out_string(c, asked.line);
+    case reply_line: return out_string(c, asked.line);
     case reply_text: return out_text(c, std::move(asked.text));
     case send_items: return send_items_found(c, asked.with_cas);
-    case read_value: return await_value(c, asked);
-    case swallow: return refuse_value(c, asked);
+    case want_value: return await_value(c, asked);
+    case skip_value: return refuse_value(c, asked);
     case nothing: return go(conn_new_cmd);
     case hang_up: return close_after(c, asked.line);
   }
@@ -107,22 +109,23 @@ step act_on(conn& c, protocol::outcome& asked) {
 // One command line, without its line end.
 step process_command(conn& c, std::string_view line) {
   c.srv.trace.command(c.sfd.get(), line);
-  protocol::process_command(c.thread->env, line, c.thread->outcome, c.ilist);
+  protocol::process_command(c.thread->env, line, c.thread->outcome, c.reply.ilist);
   return act_on(c, c.thread->outcome);
 }
 
 // The value is whole: store it.
 step complete_nread(conn& c) {
-  protocol::complete_value(c.thread->env, std::move(c.item), c.cmd, c.cas, c.noreply, c.thread->outcome);
+  protocol::complete_value(c.thread->env, std::move(c.request.item), c.request.cmd, c.request.cas, c.request.noreply,
+                           c.thread->outcome);
   return act_on(c, c.thread->outcome);
 }
 
 // conn_new_cmd: the next command, unless this connection has had its share of this event. Then it is the others' turn.
 step next_command(conn& c, int& nreqs) noexcept {
-  conn_shrink(c);
   const bool more_is_here = !c.rbuf.unread().empty();
+  if (!more_is_here) conn_shrink(c);  // it may be idle for long
   if (nreqs-- > 0) return go(more_is_here ? conn_parse_cmd : conn_waiting);
-  c.srv.stats.conn_yields.add();
+  c.srv.traffic.conn_yields.add();
   // With input in rbuf the kernel may have nothing left to tell us about, and EV_READ might never fire again. So ask
   // for EV_WRITE: a socket can nearly always be written to.
   return wait_for(c, (more_is_here ? EV_WRITE : EV_READ) | EV_PERSIST, conn_new_cmd);
@@ -142,7 +145,7 @@ step try_read_command(conn& c) {
 ssize_t receive(conn& c, std::span<char> room) noexcept {
   const ssize_t res = read(c.sfd.get(), room.data(), room.size());
   c.srv.trace.call(c.sfd.get(), "read", res);
-  if (res > 0) c.srv.stats.bytes_read.add(static_cast<std::uint64_t>(res));
+  if (res > 0) c.srv.traffic.bytes_read.add(static_cast<std::uint64_t>(res));
   return res;
 }
 
@@ -153,98 +156,68 @@ step try_read_network(conn& c) {
     c.rbuf.filled(static_cast<std::size_t>(res));
     return go(conn_parse_cmd);
   }
-  if (res == -1 && would_block()) return go(conn_waiting);
+  if (res == -1 && net::would_block()) return go(conn_waiting);
   // 0: the client will send no more. Any other error ends the connection too.
   return go(conn_closing);
 }
 
 // conn_nread: rlbytes bytes into the item; those that came along with the command are in rbuf and go first.
 step read_value(conn& c) {
-  if (c.rlbytes == 0) return complete_nread(c);
+  if (c.request.rlbytes == 0) return complete_nread(c);
   if (const std::string_view here = c.rbuf.unread(); !here.empty()) {
     // Not one buffer but two: rbuf is the connection's, ritem points into the item.
-    const std::size_t tocopy = std::min(here.size(), c.rlbytes);
-    std::memcpy(c.ritem, here.data(), tocopy);
+    const std::size_t tocopy = std::min(here.size(), c.request.rlbytes);
+    std::memcpy(c.request.ritem, here.data(), tocopy);
     c.rbuf.consume(tocopy);
-    c.ritem += tocopy;
-    c.rlbytes -= tocopy;
+    c.request.ritem += tocopy;
+    c.request.rlbytes -= tocopy;
     return go(conn_nread);
   }
-  const ssize_t res = receive(c, {c.ritem, c.rlbytes});
+  const ssize_t res = receive(c, {c.request.ritem, c.request.rlbytes});
   if (res > 0) {
-    c.ritem += res;
-    c.rlbytes -= static_cast<std::size_t>(res);
+    c.request.ritem += res;
+    c.request.rlbytes -= static_cast<std::size_t>(res);
     return go(conn_nread);
   }
-  if (res == -1 && would_block()) return wait_for(c, EV_READ | EV_PERSIST, conn_nread);
+  if (res == -1 && net::would_block()) return wait_for(c, EV_READ | EV_PERSIST, conn_nread);
   return go(conn_closing);
 }
 
 // conn_swallow: takes sbytes bytes as conn_nread does, first from rbuf and then from the socket, and drops them.
 step swallow_value(conn& c) {
-  if (c.sbytes == 0) return go(conn_new_cmd);
+  if (c.request.sbytes == 0) return go(conn_new_cmd);
   if (const std::string_view here = c.rbuf.unread(); !here.empty()) {
-    const std::size_t n = std::min(here.size(), c.sbytes);
+    const std::size_t n = std::min(here.size(), c.request.sbytes);
     c.rbuf.consume(n);
-    c.sbytes -= n;
+    c.request.sbytes -= n;
     return go(conn_swallow);
   }
   const std::span<char> room = c.rbuf.room();
-  const ssize_t res = receive(c, room.first(std::min(room.size(), c.sbytes)));
+  const ssize_t res = receive(c, room.first(std::min(room.size(), c.request.sbytes)));
   if (res > 0) {
-    c.sbytes -= static_cast<std::size_t>(res);
+    c.request.sbytes -= static_cast<std::size_t>(res);
     return go(conn_swallow);
   }
-  if (res == -1 && would_block()) return wait_for(c, EV_READ | EV_PERSIST, conn_swallow);
-  return go(conn_closing);
-}
-
-// The reply is sent: let go of what it was made of.
-step reply_sent(conn& c) noexcept {
-  c.ilist.clear();
-  std::string().swap(c.write_and_free);
-  return go(c.write_and_go);
-}
-
-// `sent` bytes of the message are on their way: what remains begins after them.
-void skip(conn& c, message& m, std::size_t sent) noexcept {
-  while (m.count > 0 && sent >= c.iov[m.first].iov_len) {
-    sent -= c.iov[m.first].iov_len;
-    ++m.first;
-    --m.count;
-  }
-  if (m.count == 0) return;
-  iovec& part = c.iov[m.first];
-  part.iov_base = static_cast<char*>(part.iov_base) + sent;
-  part.iov_len -= sent;
-}
-
-// conn_write, conn_mwrite: as much of the reply as the kernel takes, by one sendmsg() per message.
-step transmit(conn& c) noexcept {
-  if (c.msgcurr == c.msglist.size()) return reply_sent(c);
-  message& m = c.msglist[c.msgcurr];
-  msghdr header{};
-  header.msg_iov = &c.iov[m.first];
-  header.msg_iovlen = m.count;
-  const ssize_t res = sendmsg(c.sfd.get(), &header, 0);
-  c.srv.trace.call(c.sfd.get(), "sendmsg", res);
-  if (res >= 0) {
-    c.srv.stats.bytes_written.add(static_cast<std::uint64_t>(res));
-    skip(c, m, static_cast<std::size_t>(res));
-    if (m.count == 0) ++c.msgcurr;
-    return go(c.state);
-  }
-  if (would_block()) return wait_for(c, EV_WRITE | EV_PERSIST, c.state);
+  if (res == -1 && net::would_block()) return wait_for(c, EV_READ | EV_PERSIST, conn_swallow);
   return go(conn_closing);
 }
 
 }  // namespace
 
+void conn_set_state(conn& c, conn_states state) noexcept {
+  if (state == c.state) return;
+  assert(is_legal(c.state, state));
+  const conn_states before = c.state;
+  c.state = state;
+  c.srv.trace.state(c.sfd.get(), before, state);
+}
+
 // On return the connection is armed, or closed.
 void drive_machine(conn& c) {
+  assert_in_thread(*c.thread);
   int nreqs = c.srv.settings.reqs_per_event;
   for (;;) {
-    step s{c.state};
+    step s = go(conn_closing);  // if it were none of these
     switch (c.state) {
       case conn_listening: s = accept_conn(c); break;
       case conn_new_cmd: s = next_command(c, nreqs); break;

@@ -17,27 +17,46 @@
 #include "common/protocol/version.h"
 #include "common/settings/process.h"
 
+namespace {
+
+// What the command line says of the storage.
+storage::options storage_options(const settings& opts, storage::locking locks) noexcept {
+  return {
+      .memory_limit = opts.maxbytes,
+      .evict = opts.evict_to_free,
+      .item_size_max = opts.item_size_max,
+      .growth_factor = opts.factor,
+      .chunk_size_min = opts.chunk_size,
+      .use_cas = opts.use_cas,
+      .hash_power = opts.hashpower_init,
+      .locks = locks,
+  };
+}
+
+}  // namespace
+
 server::server(const ::settings& opts)
     : settings(opts),
-      trace(opts.verbose),
+      trace(opts.verbose, opts.trace),
       store(storage_options(opts, {.power = item_lock_power(opts)})),
       prefixes(std::make_shared<protocol::prefix_stats>()),
       dispatcher_thread(*this, 0) {
   conn_init(*this);
-  event_base* const main_base = dispatcher_thread.base.get();
+  event_base* const base = dispatcher_thread.base.get();
   constexpr timeval every_second{1, 0};
-  event_assign(&clockevent, main_base, -1, EV_PERSIST, clock_handler, this);
+  event_assign(&clockevent, base, -1, EV_PERSIST, clock_handler, this);
   if (event_add(&clockevent, &every_second) == -1) throw std::runtime_error("cannot start the clock");
 
   constexpr std::array signals{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2};
   for (std::size_t i = 0; i < signals.size(); ++i) {
-    evsignal_assign(&signal_events[i], main_base, signals[i], signal_handler, this);
+    evsignal_assign(&signal_events[i], base, signals[i], signal_handler, this);
     if (signals[i] == SIGHUP && is_ignored(SIGHUP)) continue;  // under -d, and under nohup
     if (evsignal_add(&signal_events[i], nullptr) == -1) throw std::runtime_error("cannot listen for signals");
   }
 }
 
 server::~server() {
+  trace.let_go();  // a worker that is held would never stop
   if (paused) resume_threads(*this);
   // All of them before the first is destroyed: "stats" on one worker reads the counters of the others.
   for (const auto& thread : threads) thread->thread = {};  // asks the worker to stop, and waits for it
@@ -99,7 +118,7 @@ void start_listening(server& srv, std::vector<listening_socket> sockets) {
   if (const char* path = std::getenv("MEMCACHED_PORT_FILENAME")) net::write_port_file(path, descriptors);
 }
 
-bool process_stats(server& srv, std::string_view group, const storage::add_stat& add) {
+bool process_stats(server& srv, std::string_view group, const add_stat& add) {
   if (group == "settings") {
     add_settings_stats(add, srv.settings, srv.trace.verbosity(), srv.prefixes->on());
   } else if (group == "reset") {
@@ -124,8 +143,7 @@ bool process_stats(server& srv, std::string_view group, const storage::add_stat&
 
 void clock_handler(evutil_socket_t, short, void* arg) noexcept {
   server& srv = *static_cast<server*>(arg);
-  srv.trace.timer("clock");
-  srv.store.set_time(srv.clock.time());
+  if (srv.trace.timer("clock")) srv.store.set_time(srv.clock.time());
 }
 
 void signal_handler(evutil_socket_t signal, short, void* arg) noexcept {

@@ -12,7 +12,7 @@
 int main(int argc, char** argv) try {
   occupy_standard_streams();
   hold_signals();  // until they are events: whoever can reach us can end us
-  const settings opts = parse_command_line(argc, argv, {CHAPTER_NAME, CHAPTER_IDEA, CHAPTER_FLAGS, "nagle"});
+  const settings opts = parse_command_line(argc, argv, {CHAPTER_NAME, CHAPTER_IDEA, CHAPTER_FLAGS, "nagle", diagram});
   auto sockets = server_sockets(opts);  // first: a port below 1024 needs the rights that -u gives up
   readiness ready = prepare_process(opts);
 

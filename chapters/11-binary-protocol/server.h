@@ -71,17 +71,5 @@ void conn_init(server& srv);
 // others end the loop.
 void signal_handler(evutil_socket_t signal, short which, void* arg) noexcept;
 
-// libevent calls this when a connection's event fires; `arg` is the connection.
-void event_handler(evutil_socket_t fd, short which, void* arg) noexcept;
-
 // "stats" and its groups, as far as the server knows the answer and not the storage. False: no such group.
-bool process_stats(server& srv, std::string_view group, const storage::add_stat& add);
-
-// A binary request, if its header is in the buffer.
-step try_read_binary(conn& c);
-
-// The part of a binary request that conn_nread was reading is whole.
-step complete_nread_binary(conn& c);
-
-// Runs the connection's states until one of them has to wait.
-void drive_machine(conn& c);
+bool process_stats(server& srv, std::string_view group, const add_stat& add);

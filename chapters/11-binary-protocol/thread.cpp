@@ -22,7 +22,11 @@
 void cq_push(conn_queue& queue, std::unique_ptr<conn_queue_item> item) noexcept {
   const std::scoped_lock hold(queue.lock);
   conn_queue_item* const last = item.get();
-  (queue.head ? queue.tail->next : queue.head) = std::move(item);
+  if (queue.head) {
+    queue.tail->next = std::move(item);
+  } else {
+    queue.head = std::move(item);
+  }
   queue.tail = last;
   ++queue.length;
 }
@@ -53,7 +57,7 @@ libevent_thread::libevent_thread(server& s, int n)
           stats.commands,
           srv.settings.flush_enabled,
           [this](unsigned level) { srv.trace.set_verbosity(level); },
-          [this](std::string_view group, const storage::add_stat& add) { return process_stats(srv, group, add); },
+          [this](std::string_view group, const add_stat& add) { return process_stats(srv, group, add); },
           [this](protocol::command_stats& commands) {
             thread_stats sum;
             threadlocal_stats_aggregate(srv, sum);
@@ -114,11 +118,12 @@ void create_worker(libevent_thread& me) {
 }
 
 void worker_libevent(std::stop_token stop, libevent_thread& me) {
+  me.thread_id = std::this_thread::get_id();
   tracer::name_this_thread("worker " + std::to_string(me.number));
   // To ask it to stop is to close the master's end of the pipe. A byte could be lost where the pipe is full; the end of
   // the stream cannot.
   const std::stop_callback wake(stop, [&me] { me.notify_send_fd.reset(); });
-  register_thread_initialized(me.srv.registration);
+  register_thread_initialized(me);
   event_base_loop(me.base.get(), 0);
 }
 
@@ -146,17 +151,19 @@ void thread_libevent_process(evutil_socket_t fd, short, void* arg) noexcept {
         cqi_free(me.srv.cqi_freelist, std::move(item));
       }
       break;
-    case 'p': register_thread_initialized(me.srv.registration); break;
+    case 'p': register_thread_initialized(me); break;
   }
 }
 
-void register_thread_initialized(thread_registration& registration) {
+void register_thread_initialized(libevent_thread& me) {
+  thread_registration& registration = me.srv.registration;
   {
     const std::scoped_lock hold(registration.init_lock);
     ++registration.init_count;
     ++registration.resting;
   }
   registration.init_cond.notify_one();
+  me.srv.trace.registered(me.notify_receive_fd.get());
   { const std::scoped_lock rest(registration.worker_hang_lock); }  // paused: until resume_threads unlocks it
   const std::scoped_lock hold(registration.init_lock);
   --registration.resting;
@@ -218,6 +225,7 @@ void memcached_thread_init(server& srv, int nthreads) {
 
 void dispatch_conn_new(server& srv, net::unique_fd fd, conn_states init_state, short event_flags,
                        std::size_t read_buffer_size, network_transport transport) noexcept try {
+  assert_in_thread(srv.dispatcher_thread);
   const int sfd = fd.get();
   std::unique_ptr<conn_queue_item> item = cqi_new(srv.cqi_freelist);
   const int tid = (srv.last_thread + 1) % srv.settings.num_threads;

@@ -4,6 +4,8 @@
 //
 //     conn_parse_cmd: header -> conn_nread (bin_reading_key) -> conn_nread (bin_read_set_value) -> conn_write
 //
+#include "binary.h"
+
 #include <span>
 #include <string_view>
 #include <utility>
@@ -15,24 +17,24 @@ namespace {
 
 // What conn_nread is to read next, and where to.
 step read_part(conn& c, bin_substates what, std::span<char> into) noexcept {
-  c.substate = what;
-  c.ritem = into.data();
-  c.rlbytes = into.size();
+  c.request.substate = what;
+  c.request.ritem = into.data();
+  c.request.rlbytes = into.size();
   return go(conn_nread);
 }
 
 step await_binary_value(conn& c, protocol::binary_outcome& asked) noexcept {
-  c.item = std::move(asked.item);
-  c.cmd = asked.mode;
-  c.cas = asked.cas;
-  return read_part(c, bin_read_set_value, c.item->data().first(c.item->value().size()));
+  c.request.item = std::move(asked.item);
+  c.request.cmd = asked.mode;
+  c.request.cas = asked.cas;
+  return read_part(c, bin_read_set_value, c.request.item->data().first(c.request.item->value().size()));
 }
 
 // The item found: header and extras, perhaps the key, and the value without its line end.
 step send_binary_item(conn& c, protocol::binary_outcome& asked) {
-  (void)out_packet(c, asked.packet);
-  c.ilist.clear();
-  const storage::item& it = *c.ilist.emplace_back(std::move(asked.item));
+  begin_packet(c, asked.packet);
+  c.reply.ilist.clear();
+  const storage::item& it = *c.reply.ilist.emplace_back(std::move(asked.item));
   c.srv.trace.item(c.sfd.get(), it.key());
   if (asked.with_key) add_iov(c, it.key());
   add_iov(c, it.value());
@@ -43,7 +45,7 @@ step send_binary_item(conn& c, protocol::binary_outcome& asked) {
 step reply_and_go(conn& c, std::string_view packet, conn_states next) {
   if (packet.empty()) return go(next);
   const step write = out_packet(c, packet);
-  c.write_and_go = next;
+  c.reply.write_and_go = next;
   return write;
 }
 
@@ -51,11 +53,11 @@ step reply_and_go(conn& c, std::string_view packet, conn_states next) {
 step act_on_binary(conn& c, protocol::binary_outcome& asked) {
   using enum protocol::binary_outcome::kind;
   switch (asked.what) {
-    case reply: return out_packet(c, asked.packet);
+    case reply_packet: return out_packet(c, asked.packet);
     case reply_text: return out_text(c, std::move(asked.text));
     case send_item: return send_binary_item(c, asked);
-    case read_value: return await_binary_value(c, asked);
-    case swallow: c.sbytes = asked.swallow_bytes; return reply_and_go(c, asked.packet, conn_swallow);
+    case want_value: return await_binary_value(c, asked);
+    case skip_value: c.request.sbytes = asked.swallow_bytes; return reply_and_go(c, asked.packet, conn_swallow);
     case nothing: return go(conn_new_cmd);
     case hang_up: return reply_and_go(c, asked.packet, conn_closing);
   }
@@ -69,27 +71,29 @@ step try_read_binary(conn& c) {
   if (input.size() < protocol::binary_header_size) return go(conn_waiting);
   const auto header = protocol::decode_binary_header(std::span(input).first<protocol::binary_header_size>());
   if (!header) return go(conn_closing);
-  c.binary_header = *header;
+  c.request.binary_header = *header;
   c.rbuf.consume(protocol::binary_header_size);
-  if (!protocol::check_binary_request(c.binary_header, c.thread->binary_outcome)) {
+  if (!protocol::check_binary_request(c.request.binary_header, c.thread->binary_outcome)) {
     return act_on_binary(c, c.thread->binary_outcome);
   }
-  return read_part(c, bin_reading_key, std::span(c.extras_and_key).first(c.binary_header.extras_and_key_size()));
+  return read_part(c, bin_reading_key,
+                   std::span(c.request.extras_and_key).first(c.request.binary_header.extras_and_key_size()));
 }
 
 step complete_nread_binary(conn& c) {
   protocol::binary_outcome& asked = c.thread->binary_outcome;
-  switch (std::exchange(c.substate, bin_no_state)) {
+  switch (std::exchange(c.request.substate, bin_no_state)) {
     case bin_no_state: return go(conn_closing);
     case bin_reading_key: {
-      const std::string_view part(c.extras_and_key.data(), c.binary_header.extras_and_key_size());
-      c.srv.trace.command(c.sfd.get(), part.substr(c.binary_header.extlen));
+      const std::string_view part(c.request.extras_and_key.data(), c.request.binary_header.extras_and_key_size());
+      c.srv.trace.command(c.sfd.get(), part.substr(c.request.binary_header.extlen));
       c.last_cmd_time = c.srv.store.time();
-      protocol::process_binary_request(c.thread->env, c.binary_header, part, asked);
+      protocol::process_binary_request(c.thread->env, c.request.binary_header, part, asked);
       break;
     }
     case bin_read_set_value:
-      protocol::complete_binary_value(c.thread->env, c.binary_header, std::move(c.item), c.cmd, c.cas, asked);
+      protocol::complete_binary_value(c.thread->env, c.request.binary_header, std::move(c.request.item), c.request.cmd,
+                                      c.request.cas, asked);
       break;
   }
   return act_on_binary(c, asked);

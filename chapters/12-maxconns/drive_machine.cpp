@@ -2,29 +2,32 @@
 //
 //     libevent -> event_handler -> drive_machine -> one function per state -> the next state, or back to libevent
 //
+#include "drive_machine.h"
+
 #include <sys/socket.h>
-#include <sys/uio.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
+#include <cassert>
 #include <cerrno>
 #include <charconv>
+#include <cstddef>
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
 #include <new>
 #include <span>
-#include <string>
+#include <string_view>
 #include <utility>
 
+#include "binary.h"
 #include "common/net/sockets.h"
 #include "common/protocol/text.h"
+#include "conn.h"
 #include "server.h"
 
 namespace {
-
-bool would_block() noexcept { return errno == EAGAIN || errno == EWOULDBLOCK; }
 
 // conn_listening: one client per event. If another one waits, the event fires again: it is level-triggered.
 step accept_conn(conn& c) noexcept {
@@ -32,7 +35,7 @@ step accept_conn(conn& c) noexcept {
   c.srv.trace.call(c.sfd.get(), "accept4", client.get());
   if (!client) {
     const int error = errno;
-    if (!would_block()) c.srv.trace.problem(c.sfd.get(), "accept()", error);
+    if (!net::would_block()) c.srv.trace.problem(c.sfd.get(), "accept()", error);
     // No descriptor left here, or in the whole machine, or no memory: the client is still in the queue.
     if (error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM) accept_new_conns(c.srv, false);
     return {conn_listening, true};
@@ -49,7 +52,7 @@ step accept_conn(conn& c) noexcept {
 
 // The header line of a gets ends in the cas number, which the item does not have as text.
 std::string_view cas_suffix(conn& c, const storage::item& it) {
-  std::array<char, 24>& text = c.suffixlist.emplace_back();
+  std::array<char, 24>& text = c.reply.suffixlist.emplace_back();
   text[0] = ' ';
   char* const end = std::to_chars(&text[1], text.end() - 2, it.cas).ptr;
   std::memcpy(end, "\r\n", 2);
@@ -59,10 +62,10 @@ std::string_view cas_suffix(conn& c, const storage::item& it) {
 // "get": the reply is a list of places. In the item, key, flags, length and value stand in the reply's order.
 step send_items_found(conn& c, bool with_cas) {
   begin_reply(c);
-  c.suffixlist.clear();
-  if (with_cas) c.suffixlist.reserve(c.ilist.size());  // so that no entry moves while its place is in iov
-  for (const storage::item_ref& it : c.ilist) {
-    if (c.transport == udp_transport && c.msglist.size() >= udp_most_datagrams) {
+  c.reply.suffixlist.clear();
+  if (with_cas) c.reply.suffixlist.reserve(c.reply.ilist.size());  // so that no entry moves while its place is in iov
+  for (const storage::item_ref& it : c.reply.ilist) {
+    if (c.transport == udp_transport && c.reply.msglist.size() >= udp_most_datagrams) {
       return out_string(c, "SERVER_ERROR out of memory writing get response");
     }
     c.srv.trace.item(c.sfd.get(), it->key());
@@ -82,21 +85,21 @@ step send_items_found(conn& c, bool with_cas) {
 
 // "set" and its kin: the item is there, its value is still on its way.
 step await_value(conn& c, protocol::outcome& asked) noexcept {
-  c.item = std::move(asked.item);
-  c.ritem = c.item->data().data();
-  c.rlbytes = c.item->nbytes;
-  c.cmd = asked.mode;
-  c.cas = asked.cas;
-  c.noreply = asked.noreply;
+  c.request.item = std::move(asked.item);
+  c.request.ritem = c.request.item->data().data();
+  c.request.rlbytes = c.request.item->nbytes;
+  c.request.cmd = asked.mode;
+  c.request.cas = asked.cas;
+  c.request.noreply = asked.noreply;
   return go(conn_nread);
 }
 
 // A value that the storage will not take is on its way all the same: say why, then let it pass.
 step refuse_value(conn& c, const protocol::outcome& asked) {
-  c.sbytes = asked.swallow_bytes;
+  c.request.sbytes = asked.swallow_bytes;
   if (asked.line.empty()) return go(conn_swallow);
   const step next = out_string(c, asked.line);
-  c.write_and_go = conn_swallow;
+  c.reply.write_and_go = conn_swallow;
   return next;
 }
 
@@ -104,11 +107,11 @@ step refuse_value(conn& c, const protocol::outcome& asked) {
 step act_on(conn& c, protocol::outcome& asked) {
   using enum protocol::outcome::kind;
   switch (asked.what) {
-    case reply: return out_string(c, asked.line);
+    case reply_line: return out_string(c, asked.line);
     case reply_text: return out_text(c, std::move(asked.text));
     case send_items: return send_items_found(c, asked.with_cas);
-    case read_value: return await_value(c, asked);
-    case swallow: return refuse_value(c, asked);
+    case want_value: return await_value(c, asked);
+    case skip_value: return refuse_value(c, asked);
     case nothing: return go(conn_new_cmd);
     case hang_up: return close_after(c, asked.line);
   }
@@ -119,21 +122,22 @@ step act_on(conn& c, protocol::outcome& asked) {
 step process_command(conn& c, std::string_view line) {
   c.srv.trace.command(c.sfd.get(), line);
   c.last_cmd_time = c.srv.store.time();
-  protocol::process_command(c.thread->env, line, c.thread->outcome, c.ilist);
+  protocol::process_command(c.thread->env, line, c.thread->outcome, c.reply.ilist);
   return act_on(c, c.thread->outcome);
 }
 
 // The value is whole: store it.
 step complete_nread(conn& c) {
   if (c.prot == binding_protocol::binary) return complete_nread_binary(c);
-  protocol::complete_value(c.thread->env, std::move(c.item), c.cmd, c.cas, c.noreply, c.thread->outcome);
+  protocol::complete_value(c.thread->env, std::move(c.request.item), c.request.cmd, c.request.cas, c.request.noreply,
+                           c.thread->outcome);
   return act_on(c, c.thread->outcome);
 }
 
 // conn_new_cmd: the next command, unless this connection has had its share of this event. Then it is the others' turn.
 step next_command(conn& c, int& nreqs) noexcept {
-  conn_shrink(c);
   const bool more_is_here = !c.rbuf.unread().empty();
+  if (!more_is_here) conn_shrink(c);  // it may be idle for long
   if (nreqs-- > 0) return go(more_is_here ? conn_parse_cmd : conn_waiting);
   c.thread->stats.conn_yields.add();
   // With input in rbuf the kernel may have nothing left to tell us about, and EV_READ might never fire again. So ask
@@ -172,145 +176,79 @@ step try_read_network(conn& c) {
     c.rbuf.filled(static_cast<std::size_t>(res));
     return go(conn_parse_cmd);
   }
-  if (res == -1 && would_block()) return go(conn_waiting);
+  if (res == -1 && net::would_block()) return go(conn_waiting);
   // 0: the client will send no more. Any other error ends the connection too.
   return go(conn_closing);
 }
 
-// conn_read on a datagram socket: one datagram, which is one request. Its header of 8 bytes is the client's count of
-// requests, which datagram of the request it is, of how many, and two bytes of nothing.
-step try_read_udp(conn& c) {
-  c.rbuf.consume(c.rbuf.unread().size());  // half a command at the end of the last datagram: its rest will not come
-  const std::span<char> room = c.rbuf.room();
-  c.request_addr_size = sizeof c.request_addr;
-  const ssize_t res = recvfrom(c.sfd.get(), room.data(), room.size(), 0, reinterpret_cast<sockaddr*>(&c.request_addr),
-                               &c.request_addr_size);
-  c.srv.trace.call(c.sfd.get(), "recvfrom", res);
-  if (res > 0) c.thread->stats.bytes_read.add(static_cast<std::uint64_t>(res));
-  if (res <= static_cast<ssize_t>(udp_header_size)) return go(conn_waiting);  // nothing, or no request
-  // An error that another server sent, or somebody in its name. With an answer the two would talk for ever.
-  if (protocol::is_error({room.data() + udp_header_size, static_cast<std::size_t>(res) - udp_header_size})) {
-    return go(conn_waiting);
-  }
-  const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(room[i]); };
-  c.request_id = byte(0) * 256u + byte(1);
-  if (byte(4) != 0 || byte(5) != 1) return out_string(c, "SERVER_ERROR multi-packet request not supported");
-  c.rbuf.filled(static_cast<std::size_t>(res));
-  c.rbuf.consume(udp_header_size);
-  c.prot = c.srv.settings.protocol;  // each datagram chooses anew, for they come from many clients
-  return go(conn_parse_cmd);
-}
-
-// A value that is not whole in its datagram never will be.
-step no_rest_will_come(conn& c) {
-  c.item.reset();
-  // A binary client cannot read a line of text. It hears nothing, as it does after half a header.
-  if (c.prot == binding_protocol::binary) return go(conn_new_cmd);
-  return out_string(c, "SERVER_ERROR multi-packet request not supported");
-}
-
 // conn_nread: rlbytes bytes into the item; those that came along with the command are in rbuf and go first.
 step read_value(conn& c) {
-  if (c.rlbytes == 0) return complete_nread(c);
+  if (c.request.rlbytes == 0) return complete_nread(c);
   if (const std::string_view here = c.rbuf.unread(); !here.empty()) {
     // Not one buffer but two: rbuf is the connection's, ritem points into the item.
-    const std::size_t tocopy = std::min(here.size(), c.rlbytes);
-    std::memcpy(c.ritem, here.data(), tocopy);
+    const std::size_t tocopy = std::min(here.size(), c.request.rlbytes);
+    std::memcpy(c.request.ritem, here.data(), tocopy);
     c.rbuf.consume(tocopy);
-    c.ritem += tocopy;
-    c.rlbytes -= tocopy;
+    c.request.ritem += tocopy;
+    c.request.rlbytes -= tocopy;
     return go(conn_nread);
   }
   if (c.transport == udp_transport) return no_rest_will_come(c);
-  const ssize_t res = receive(c, {c.ritem, c.rlbytes});
+  const ssize_t res = receive(c, {c.request.ritem, c.request.rlbytes});
   if (res > 0) {
-    c.ritem += res;
-    c.rlbytes -= static_cast<std::size_t>(res);
+    c.request.ritem += res;
+    c.request.rlbytes -= static_cast<std::size_t>(res);
     return go(conn_nread);
   }
-  if (res == -1 && would_block()) return wait_for(c, EV_READ | EV_PERSIST, conn_nread);
+  if (res == -1 && net::would_block()) return wait_for(c, EV_READ | EV_PERSIST, conn_nread);
   return go(conn_closing);
 }
 
 // conn_swallow: takes sbytes bytes as conn_nread does, first from rbuf and then from the socket, and drops them.
 step swallow_value(conn& c) {
-  if (c.sbytes == 0) return go(conn_new_cmd);
+  if (c.request.sbytes == 0) return go(conn_new_cmd);
   if (const std::string_view here = c.rbuf.unread(); !here.empty()) {
-    const std::size_t n = std::min(here.size(), c.sbytes);
+    const std::size_t n = std::min(here.size(), c.request.sbytes);
     c.rbuf.consume(n);
-    c.sbytes -= n;
+    c.request.sbytes -= n;
     return go(conn_swallow);
   }
   if (c.transport == udp_transport) return go(conn_new_cmd);
   const std::span<char> room = c.rbuf.room();
-  const ssize_t res = receive(c, room.first(std::min(room.size(), c.sbytes)));
+  const ssize_t res = receive(c, room.first(std::min(room.size(), c.request.sbytes)));
   if (res > 0) {
-    c.sbytes -= static_cast<std::size_t>(res);
+    c.request.sbytes -= static_cast<std::size_t>(res);
     return go(conn_swallow);
   }
-  if (res == -1 && would_block()) return wait_for(c, EV_READ | EV_PERSIST, conn_swallow);
+  if (res == -1 && net::would_block()) return wait_for(c, EV_READ | EV_PERSIST, conn_swallow);
   return go(conn_closing);
 }
 
-// The reply is sent: let go of what it was made of.
-step reply_sent(conn& c) noexcept {
-  c.ilist.clear();
-  std::string().swap(c.write_and_free);
-  return go(c.write_and_go);
-}
-
-// `sent` bytes of the message are on their way: what remains begins after them.
-void skip(conn& c, message& m, std::size_t sent) noexcept {
-  while (m.count > 0 && sent >= c.iov[m.first].iov_len) {
-    sent -= c.iov[m.first].iov_len;
-    ++m.first;
-    --m.count;
-  }
-  if (m.count == 0) return;
-  iovec& part = c.iov[m.first];
-  part.iov_base = static_cast<char*>(part.iov_base) + sent;
-  part.iov_len -= sent;
-}
-
-// conn_write, conn_mwrite: as much of the reply as the kernel takes, by one sendmsg() per message.
-step transmit(conn& c) {
-  if (c.msgcurr == c.msglist.size()) return reply_sent(c);
-  message& m = c.msglist[c.msgcurr];
-  msghdr header{};
+// conn_closing. A datagram socket is not only this client's, and stays.
+void close_client(conn& c) noexcept {
   if (c.transport == udp_transport) {
-    if (c.msgcurr == 0) build_udp_headers(c);
-    header.msg_name = &c.request_addr;
-    header.msg_namelen = c.request_addr_size;
+    forget_client(c);
+  } else {
+    conn_close(c);
   }
-  header.msg_iov = &c.iov[m.first];
-  header.msg_iovlen = m.count;
-  const ssize_t res = sendmsg(c.sfd.get(), &header, 0);
-  c.srv.trace.call(c.sfd.get(), "sendmsg", res);
-  if (res >= 0) {
-    c.thread->stats.bytes_written.add(static_cast<std::uint64_t>(res));
-    skip(c, m, static_cast<std::size_t>(res));
-    if (m.count == 0) ++c.msgcurr;
-    return go(c.state);
-  }
-  if (would_block()) return wait_for(c, EV_WRITE | EV_PERSIST, c.state);
-  return go(conn_closing);
-}
-
-// conn_closing on a datagram socket: it is not only this client's, and stays.
-void forget_client(conn& c) noexcept {
-  conn_cleanup(c);
-  // Perhaps it is here because libevent would not arm it. If it will not even now, the other workers go on alone.
-  (void)update_event(c, EV_READ | EV_PERSIST);
-  conn_set_state(c, conn_read);
 }
 
 }  // namespace
 
+void conn_set_state(conn& c, conn_states state) noexcept {
+  if (state == c.state) return;
+  assert(is_legal(c.state, state));
+  const conn_states before = c.state;
+  c.state = state;
+  c.srv.trace.state(c.sfd.get(), before, state);
+}
+
 // On return the connection is armed, or closed, or a listener that is muted.
 void drive_machine(conn& c) {
+  assert_in_thread(*c.thread);
   int nreqs = c.srv.settings.reqs_per_event;
   for (;;) {
-    step s{c.state};
+    step s = go(conn_closing);  // if it were none of these
     switch (c.state) {
       case conn_listening: s = accept_conn(c); break;
       case conn_new_cmd: s = next_command(c, nreqs); break;
@@ -321,7 +259,7 @@ void drive_machine(conn& c) {
       case conn_swallow: s = swallow_value(c); break;
       case conn_write: s = transmit(c); break;
       case conn_mwrite: s = transmit(c); break;
-      case conn_closing: return c.transport == udp_transport ? forget_client(c) : conn_close(c);
+      case conn_closing: return close_client(c);
       case conn_closed: std::abort();
     }
     conn_set_state(c, s.next);
@@ -338,6 +276,6 @@ void event_handler(evutil_socket_t, short which, void* arg) noexcept {
   } catch (const std::bad_alloc&) {
     c.srv.trace.problem(c.sfd.get(), "out of memory");
     conn_set_state(c, conn_closing);
-    c.transport == udp_transport ? forget_client(c) : conn_close(c);
+    close_client(c);
   }
 }

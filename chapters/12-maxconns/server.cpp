@@ -20,29 +20,48 @@
 #include "common/protocol/version.h"
 #include "common/settings/process.h"
 
+namespace {
+
+// What the command line says of the storage.
+storage::options storage_options(const settings& opts, storage::locking locks) noexcept {
+  return {
+      .memory_limit = opts.maxbytes,
+      .evict = opts.evict_to_free,
+      .item_size_max = opts.item_size_max,
+      .growth_factor = opts.factor,
+      .chunk_size_min = opts.chunk_size,
+      .use_cas = opts.use_cas,
+      .hash_power = opts.hashpower_init,
+      .locks = locks,
+  };
+}
+
+}  // namespace
+
 server::server(const ::settings& opts)
     : settings(opts),
-      trace(opts.verbose),
+      trace(opts.verbose, opts.trace),
       store(storage_options(opts, {.power = item_lock_power(opts)})),
       prefixes(std::make_shared<protocol::prefix_stats>()),
       dispatcher_thread(*this, 0) {
   conn_init(*this);
-  event_base* const main_base = dispatcher_thread.base.get();
+  event_base* const base = dispatcher_thread.base.get();
   constexpr timeval every_second{1, 0};
-  event_assign(&clockevent, main_base, -1, EV_PERSIST, clock_handler, this);
+  event_assign(&clockevent, base, -1, EV_PERSIST, clock_handler, this);
   if (event_add(&clockevent, &every_second) == -1) throw std::runtime_error("cannot start the clock");
 
-  evtimer_assign(&maxconnsevent, main_base, maxconns_handler, this);
+  evtimer_assign(&maxconnsevent, base, maxconns_handler, this);
 
   constexpr std::array signals{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2};
   for (std::size_t i = 0; i < signals.size(); ++i) {
-    evsignal_assign(&signal_events[i], main_base, signals[i], signal_handler, this);
+    evsignal_assign(&signal_events[i], base, signals[i], signal_handler, this);
     if (signals[i] == SIGHUP && is_ignored(SIGHUP)) continue;  // under -d, and under nohup
     if (evsignal_add(&signal_events[i], nullptr) == -1) throw std::runtime_error("cannot listen for signals");
   }
 }
 
 server::~server() {
+  trace.let_go();  // a worker that is held would never stop
   if (paused) resume_threads(*this);
   // All of them before the first is destroyed: "stats" on one worker reads the counters of the others.
   for (const auto& thread : threads) thread->thread = {};  // asks the worker to stop, and waits for it
@@ -111,7 +130,7 @@ namespace {
 
 // "stats conns": every connection's address and state. What belongs to another thread is read as it is at the moment.
 // conns_lock is held meanwhile, for one getpeername() per connection; a worker that wants to begin or close one waits.
-void add_conns_stats(server& srv, const storage::add_stat& add) {
+void add_conns_stats(server& srv, const add_stat& add) {
   const std::scoped_lock hold(srv.conns_lock);
   for (const std::unique_ptr<conn>& c : srv.conns) {
     if (!c || !c->sfd) continue;
@@ -127,7 +146,7 @@ void add_conns_stats(server& srv, const storage::add_stat& add) {
 
 }  // namespace
 
-bool process_stats(server& srv, std::string_view group, const storage::add_stat& add) {
+bool process_stats(server& srv, std::string_view group, const add_stat& add) {
   if (group == "settings") {
     add_settings_stats(add, srv.settings, srv.trace.verbosity(), srv.prefixes->on());
   } else if (group == "conns") {
@@ -154,8 +173,7 @@ bool process_stats(server& srv, std::string_view group, const storage::add_stat&
 
 void clock_handler(evutil_socket_t, short, void* arg) noexcept {
   server& srv = *static_cast<server*>(arg);
-  srv.trace.timer("clock");
-  srv.store.set_time(srv.clock.time());
+  if (srv.trace.timer("clock")) srv.store.set_time(srv.clock.time());
 }
 
 void refuse_client(server& srv, net::unique_fd client) noexcept {
@@ -177,18 +195,14 @@ void look_again(server& srv) noexcept {
 
 }  // namespace
 
+void allow_new_conns(server& srv, bool allowed) noexcept {
+  const std::scoped_lock hold(srv.conn_lock);
+  srv.allow_new_conns = allowed;
+}
+
 void accept_new_conns(server& srv, bool do_accept) noexcept {
-  {
-    const std::scoped_lock hold(srv.conn_lock);
-    do_accept_new_conns(srv, do_accept);
-  }
-  for (const conn* const listener : srv.listen_conn) {
-    if (do_accept) {
-      srv.trace.heard_again(listener->sfd.get());
-    } else {
-      srv.trace.muted(listener->sfd.get());
-    }
-  }
+  assert_in_thread(srv.dispatcher_thread);
+  do_accept_new_conns(srv, do_accept);
 }
 
 void do_accept_new_conns(server& srv, bool do_accept) noexcept {
@@ -200,22 +214,27 @@ void do_accept_new_conns(server& srv, bool do_accept) noexcept {
     if (listen(listener->sfd.get(), do_accept ? srv.settings.backlog : 0) == -1) {
       srv.trace.problem(listener->sfd.get(), "listen()", errno);
     }
+    if (do_accept) {
+      srv.trace.heard_again(listener->sfd.get());
+    } else {
+      srv.trace.muted(listener->sfd.get());
+    }
   }
   srv.stats.accepting_conns = do_accept;
   if (do_accept) {
-    const auto muted = std::chrono::steady_clock::now() - srv.maxconns_entered;
+    const auto muted = process_clock::monotonic::now() - srv.maxconns_entered;
     srv.stats.time_in_listen_disabled_us.add(
         static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::microseconds>(muted).count()));
     return;
   }
   srv.stats.listen_disabled_num.add();
-  srv.maxconns_entered = std::chrono::steady_clock::now();
-  srv.allow_new_conns = false;
+  srv.maxconns_entered = process_clock::monotonic::now();
+  allow_new_conns(srv, false);
   // A connection may have been closed after accept4 failed and before the line above, and its "allow" is lost. If
   // nobody else ever closed one, we would stay deaf. So ask once more whether there is a descriptor. There is one, too,
   // if it is the machine that has run out, and not we: no close of ours need end that, so the next look will try again.
   if (const net::unique_fd spare(fcntl(srv.listen_conn.front()->sfd.get(), F_DUPFD_CLOEXEC, 0)); spare) {
-    srv.allow_new_conns = true;
+    allow_new_conns(srv, true);
   }
   look_again(srv);
 }
@@ -224,7 +243,7 @@ void do_accept_new_conns(server& srv, bool do_accept) noexcept {
 // master's event base from two threads. That was tried, and crashed, until 2011. We pay up to 10 ms of waiting.
 void maxconns_handler(evutil_socket_t, short, void* arg) noexcept {
   server& srv = *static_cast<server*>(arg);
-  srv.trace.timer("maxconns");
+  if (!srv.trace.timer("maxconns")) return look_again(srv);
   bool somebody_left;
   {
     const std::scoped_lock hold(srv.conn_lock);

@@ -50,9 +50,9 @@ struct server {
   // thread that closes a connection sets it.
   std::mutex conn_lock;
   bool allow_new_conns = true;
-  std::vector<conn*> listen_conn;                          // the listening connections, none of them a datagram socket
-  struct event maxconnsevent;                              // looks every 10 ms at allow_new_conns
-  std::chrono::steady_clock::time_point maxconns_entered;  // since when they are muted
+  std::vector<conn*> listen_conn;                         // the listening connections, none of them a datagram socket
+  struct event maxconnsevent;                             // looks every 10 ms at allow_new_conns
+  process_clock::monotonic::time_point maxconns_entered;  // since when they are muted
 
   struct event clockevent;
   std::array<struct event, 6> signal_events;
@@ -85,6 +85,9 @@ void signal_handler(evutil_socket_t signal, short which, void* arg) noexcept;
 // itself, and too low.)
 void refuse_client(server& srv, net::unique_fd client) noexcept;
 
+// Thread: any. Says whether the listeners are to be heard again.
+void allow_new_conns(server& srv, bool allowed) noexcept;
+
 // Thread: the master. Mutes the listeners, or lets them be heard again.
 void accept_new_conns(server& srv, bool do_accept) noexcept;
 void do_accept_new_conns(server& srv, bool do_accept) noexcept;
@@ -92,17 +95,5 @@ void do_accept_new_conns(server& srv, bool do_accept) noexcept;
 // libevent calls this every 10 ms while the listeners are muted; `arg` is the server.
 void maxconns_handler(evutil_socket_t fd, short which, void* arg) noexcept;
 
-// libevent calls this when a connection's event fires; `arg` is the connection.
-void event_handler(evutil_socket_t fd, short which, void* arg) noexcept;
-
 // "stats" and its groups, as far as the server knows the answer and not the storage. False: no such group.
-bool process_stats(server& srv, std::string_view group, const storage::add_stat& add);
-
-// A binary request, if its header is in the buffer.
-step try_read_binary(conn& c);
-
-// The part of a binary request that conn_nread was reading is whole.
-step complete_nread_binary(conn& c);
-
-// Runs the connection's states until one of them has to wait.
-void drive_machine(conn& c);
+bool process_stats(server& srv, std::string_view group, const add_stat& add);

@@ -5,6 +5,7 @@
 #include <event2/event_struct.h>
 
 #include <atomic>
+#include <cassert>
 #include <condition_variable>
 #include <cstddef>
 #include <memory>
@@ -69,9 +70,9 @@ struct thread_registration {
 // What one thread counts. Thread: its own writes, any may read; so no two threads ever write to one number.
 struct thread_stats {
   protocol::command_stats commands;
-  protocol::counter bytes_read;
-  protocol::counter bytes_written;
-  protocol::counter conn_yields;
+  own_counter bytes_read;
+  own_counter bytes_written;
+  own_counter conn_yields;
 };
 
 // Thread: its own, from worker_libevent on; before that the master's. The exceptions are new_conn_queue and
@@ -86,6 +87,7 @@ struct libevent_thread {
   server& srv;
   const int number;  // worker 1, 2 …; 0: the master
   std::unique_ptr<event_base, event_base_deleter> base;
+  std::thread::id thread_id = std::this_thread::get_id();  // who serves it: its maker, until worker_libevent
 
   net::unique_fd notify_receive_fd;
   net::unique_fd notify_send_fd;
@@ -108,6 +110,11 @@ struct libevent_thread {
 void threadlocal_stats_aggregate(const server& srv, thread_stats& sum);
 void threadlocal_stats_reset(server& srv);
 
+// Thread: that of `owner`, or a build that asserts (README, "A build that asserts") stops here.
+inline void assert_in_thread([[maybe_unused]] const libevent_thread& owner) noexcept {
+  assert(std::this_thread::get_id() == owner.thread_id);
+}
+
 // Gives the worker its pipe, and the event that listens to it. Throws std::system_error.
 void setup_thread(libevent_thread& me);
 
@@ -121,7 +128,7 @@ void worker_libevent(std::stop_token stop, libevent_thread& me);
 void thread_libevent_process(evutil_socket_t fd, short which, void* arg) noexcept;
 
 // Thread: a worker. Says "here I am", and rests as long as the workers are paused.
-void register_thread_initialized(thread_registration& registration);
+void register_thread_initialized(libevent_thread& me);
 
 // Thread: the master. Returns when `nthreads` workers have registered.
 void wait_for_thread_registration(thread_registration& registration, int nthreads);

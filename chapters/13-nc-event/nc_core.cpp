@@ -35,7 +35,7 @@ void core_error(context& ctx, conn& c) noexcept {
 }  // namespace
 
 context::context(const settings& o)
-    : opts(o), trace(o.verbose), evb(event_base_create(EVENT_SIZE, core_core)), own(*this) {
+    : opts(o), trace(o.verbose, o.trace), evb(event_base_create(EVENT_SIZE, core_core)), own(*this) {
   if (opts.level_triggered) evb.trigger = 0;
 }
 

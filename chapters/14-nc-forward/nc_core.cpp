@@ -57,7 +57,7 @@ constexpr std::size_t most_spare = 1024;
 
 context::context(const settings& o)
     : opts(o),
-      trace(o.verbose),
+      trace(o.verbose, o.trace),
       evb(event_base_create(EVENT_SIZE, core_core)),
       blocks(mbuf_size),
       messages(most_spare),

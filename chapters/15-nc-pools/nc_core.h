@@ -29,7 +29,7 @@ struct context {
 
   const nutcracker::options& opts;
   nutcracker::logger log;
-  tracer trace{0};
+  tracer trace;
   event_base evb;
   int timeout = -1;  // of event_wait, in ms
   bool stop = false;

@@ -63,6 +63,7 @@ constexpr std::size_t most_spare = 1024;
 context::context(const nutcracker::options& o, const std::vector<nutcracker::pool_conf>& conf)
     : opts(o),
       log(o.verbosity, o.output),
+      trace(0, o.trace),
       evb(event_base_create(EVENT_SIZE, core_core)),
       blocks(o.mbuf_size),
       messages(most_spare),

@@ -30,7 +30,7 @@ struct context {
 
   const nutcracker::options& opts;
   nutcracker::logger log;
-  tracer trace{0};
+  tracer trace;
   event_base evb;
   msec now;  // when epoll_wait returned last, or since then core_flush began
   bool stop = false;

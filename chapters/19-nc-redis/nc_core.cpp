@@ -98,6 +98,7 @@ constexpr std::size_t most_spare = 1024;
 context::context(const nutcracker::options& o, const std::vector<nutcracker::pool_conf>& conf)
     : opts(o),
       log(o.verbosity, o.output),
+      trace(0, o.trace),
       stats(o.stats_addr, o.stats_port, o.stats_interval, names_of(conf)),
       evb(event_base_create(EVENT_SIZE, core_core)),
       now(msec_now()),

@@ -32,7 +32,7 @@ struct context {
 
   const nutcracker::options& opts;
   nutcracker::logger log;  // all threads
-  tracer trace{0};         // all threads
+  tracer trace;            // all threads
   ::stats stats;           // has a thread of its own
   event_base evb;
   msec now;  // when epoll_wait returned last, or since then core_flush began

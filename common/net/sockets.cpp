@@ -12,13 +12,14 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <charconv>
 #include <cstddef>
 #include <cstdio>
 #include <cstring>
 #include <iterator>
 #include <memory>
 #include <system_error>
+
+#include "common/basics/parsed.h"
 
 namespace net {
 namespace {
@@ -103,9 +104,8 @@ struct endpoint {
   std::string host = interface.substr(0, has_port ? colon : std::string::npos);
   if (bracketed && host.ends_with(']')) host = host.substr(1, host.size() - 2);
   if (has_port) {
-    const char* const end = interface.data() + interface.size();
-    const auto [stop, error] = std::from_chars(interface.data() + colon + 1, end, port);
-    if (error != std::errc{} || stop != end || port < 0 || port > 65535) fail(EINVAL, doing + " " + interface);
+    port = parsed<int>(std::string_view(interface).substr(colon + 1)).value_or(-1);
+    if (port < 0 || port > 65535) fail(EINVAL, doing + " " + interface);
   }
   return {host, port};
 }

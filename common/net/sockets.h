@@ -4,6 +4,7 @@
 #include <sys/socket.h>
 #include <sys/types.h>
 
+#include <cerrno>
 #include <functional>
 #include <span>
 #include <string>
@@ -12,6 +13,9 @@
 #include "common/net/unique_fd.h"
 
 namespace net {
+
+// Whether the call that has just failed may be made again once the socket is ready, and is no error. Looks at errno.
+[[nodiscard]] inline bool would_block() noexcept { return errno == EAGAIN || errno == EWOULDBLOCK; }
 
 // Hears why nobody will listen on an address that was asked for: "bind [::1]:11211: Address already in use".
 using passed_over = std::function<void(const std::string& why)>;

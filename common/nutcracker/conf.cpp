@@ -26,7 +26,6 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <charconv>
 #include <iterator>
 #include <limits>
 #include <map>
@@ -35,6 +34,7 @@
 #include <system_error>
 #include <utility>
 
+#include "common/basics/parsed.h"
 #include "common/net/unique_fd.h"
 
 namespace nutcracker {
@@ -114,11 +114,8 @@ constexpr std::uint32_t largest = std::numeric_limits<std::int32_t>::max();
 // Digits and nothing else; no sign, no white space.
 [[nodiscard]] std::optional<std::uint32_t> digits(std::string_view word, std::uint32_t low, std::uint32_t high,
                                                   int base = 10) {
-  std::uint32_t n = 0;
-  const char* const end = word.data() + word.size();
-  const auto [stop, error] = std::from_chars(word.data(), end, n, base);
-  if (error != std::errc{} || stop != end || n < low || n > high) return std::nullopt;
-  return n;
+  const auto n = parsed<std::uint32_t>(word, base);
+  return n && *n >= low && *n <= high ? n : std::nullopt;
 }
 
 [[nodiscard]] std::string range(std::uint32_t low, std::uint32_t high) {

@@ -9,6 +9,7 @@
 
 #include "common/nutcracker/log.h"
 #include "common/settings/settings.h"
+#include "common/trace/options.h"
 
 namespace nutcracker {
 
@@ -25,6 +26,7 @@ struct options {
   bool daemonize = false;                            // -d
   bool test_conf = false;                            // -t: read the conf, say whether it is good, exit
   bool describe_stats = false;                       // -D: say what the statistics mean, exit
+  trace_options trace;                               // long options without a letter
 };
 
 // What the program is called, and one line about it for --help.

@@ -80,7 +80,7 @@ void reply(const binary_request_header& to, binary_outcome& out, const binary_re
   big_endian_writer packet(out.scratch);
   put(packet, to, header);
   (packet.put(body), ...);
-  out.what = kind::reply;
+  out.what = kind::reply_packet;
   out.packet = packet.written();
 }
 
@@ -156,7 +156,7 @@ void process_touch(request& r) noexcept {
 // The value that follows will not be stored: says why, and lets it pass.
 void refuse_value(request& r, binary_status status, std::string_view text) noexcept {
   reply_error(r, status, text);
-  r.out.what = kind::swallow;
+  r.out.what = kind::skip_value;
   r.out.swallow_bytes = r.header.value_size();
 }
 
@@ -167,7 +167,7 @@ void await_value(request& r, store_mode mode, std::uint32_t flags, std::uint32_t
     if (why == alloc_error::too_large) return refuse_value(r, too_large, text_of(too_large));
     return refuse_value(r, out_of_memory, no_memory_for_item);
   }
-  r.out.what = kind::read_value;
+  r.out.what = kind::want_value;
   r.out.mode = mode;
   r.out.cas = r.header.cas;
 }
@@ -389,7 +389,7 @@ bool check_binary_request(const binary_request_header& header, binary_outcome& o
   const command* const found = find_command(header.opcode);
   if (found == nullptr) {
     out.swallow_bytes = header.bodylen;
-    return refuse(header, out, unknown_command, kind::swallow);
+    return refuse(header, out, unknown_command, kind::skip_value);
   }
   return fits(found->wanted, header) || refuse(header, out, invalid_arguments, kind::hang_up);
 }

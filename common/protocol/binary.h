@@ -22,20 +22,20 @@ namespace protocol {
 // What a request asks of the connection that received it.
 struct binary_outcome {
   enum class kind : std::uint8_t {
-    reply,       // send `packet`, then the next request
-    reply_text,  // send `text` (many packets), then the next request
-    send_item,   // send `packet`, then the key of `item` if with_key, then its value(); then the next request
-    read_value,  // read item->value().size() bytes, perhaps none, into item->data(), then call complete_binary_value
-    swallow,     // send `packet`, then skip `swallow_bytes` of the stream, then the next request
-    nothing,     // the next request
-    hang_up,     // close the connection; send `packet` first if it is not empty
+    reply_packet,  // send `packet`, then the next request
+    reply_text,    // send `text` (many packets), then the next request
+    send_item,     // send `packet`, then the key of `item` if with_key, then its value(); then the next request
+    want_value,    // read item->value().size() bytes, perhaps none, into item->data(), then call complete_binary_value
+    skip_value,    // send `packet`, then skip `swallow_bytes` of the stream, then the next request
+    nothing,       // the next request
+    hang_up,       // close the connection; send `packet` first if it is not empty
   };
 
   kind what = kind::nothing;
   std::string_view packet;  // valid until the next call with the same outcome object
   std::string text;
 
-  // send_item: what is sent. read_value: what is to be filled, and what to do with it once it is full.
+  // send_item: what is sent. want_value: what is to be filled, and what to do with it once it is full.
   storage::item_ref item;
   bool with_key = false;
   storage::store_mode mode = storage::store_mode::set;
@@ -50,15 +50,15 @@ struct binary_outcome {
 inline constexpr std::size_t max_extras_and_key_size = 20 + key_max_length;
 
 // Judges a request by its header alone. True: header.extras_and_key_size() bytes, at most max_extras_and_key_size and
-// perhaps none, are to be read and given to process_binary_request. False: `out` is swallow or hang_up.
+// perhaps none, are to be read and given to process_binary_request. False: `out` is skip_value or hang_up.
 [[nodiscard]] bool check_binary_request(const binary_request_header& header, binary_outcome& out) noexcept;
 
 // Executes a request that check_binary_request has let pass, up to its value if it has one.
 void process_binary_request(environment& env, const binary_request_header& header, std::string_view extras_and_key,
                             binary_outcome& out) noexcept;
 
-// Executes a storage command whose value has arrived whole: puts the \r\n behind it, stores, fills `out` (reply or
-// nothing).
+// Executes a storage command whose value has arrived whole: puts the \r\n behind it, stores, fills `out` (reply_packet
+// or nothing).
 void complete_binary_value(environment& env, const binary_request_header& header, storage::item_ref item,
                            storage::store_mode mode, std::uint64_t cas, binary_outcome& out) noexcept;
 

@@ -8,7 +8,7 @@
 namespace protocol {
 namespace {
 
-constexpr counter command_stats::*thread_counters[] = {
+constexpr own_counter command_stats::*thread_counters[] = {
     &command_stats::get_cmds,     &command_stats::get_misses,    &command_stats::touch_cmds,
     &command_stats::touch_misses, &command_stats::delete_misses, &command_stats::incr_misses,
     &command_stats::decr_misses,  &command_stats::cas_misses,    &command_stats::flush_cmds,
@@ -17,7 +17,7 @@ constexpr counter command_stats::*thread_counters[] = {
 
 struct slab_line {
   std::string_view name;
-  counter slab_counters::*number;
+  own_counter slab_counters::*number;
 };
 // In the order of "stats slabs".
 constexpr slab_line slab_lines[] = {
@@ -43,9 +43,11 @@ void command_stats::reset() noexcept {
   }
 }
 
-void command_stats::add_stats(const storage::add_stat& add) const {
-  const auto line = [&](std::string_view name, const counter& number) { add(name, std::to_string(number.value())); };
-  const auto sum_line = [&](std::string_view name, counter slab_counters::*number) {
+void command_stats::add_stats(const add_stat& add) const {
+  const auto line = [&](std::string_view name, const own_counter& number) {
+    add(name, std::to_string(number.value()));
+  };
+  const auto sum_line = [&](std::string_view name, own_counter slab_counters::*number) {
     std::uint64_t sum = 0;
     for (const auto& slab : slabs) sum += (slab.*number).value();
     add(name, std::to_string(sum));
@@ -71,7 +73,7 @@ void command_stats::add_stats(const storage::add_stat& add) const {
   line("auth_errors", auth_errors);
 }
 
-void command_stats::add_slab_stats(unsigned slab_class, const storage::add_stat& add) const {
+void command_stats::add_slab_stats(unsigned slab_class, const add_stat& add) const {
   const auto prefix = std::to_string(slab_class) + ':';
   for (const auto& line : slab_lines) {
     add(prefix + std::string(line.name), std::to_string((slabs[slab_class].*line.number).value()));

@@ -17,7 +17,8 @@ namespace protocol::counted {
   auto it = env.store.get(key);
   env.commands.get_cmds.add();
   if (env.prefixes->on()) env.prefixes->record_get(key, static_cast<bool>(it));
-  (it ? env.commands.slabs[it->slabs_clsid].get_hits : env.commands.get_misses).add();
+  own_counter& met = it ? env.commands.slabs[it->slabs_clsid].get_hits : env.commands.get_misses;
+  met.add();
   return it;
 }
 
@@ -25,7 +26,8 @@ namespace protocol::counted {
                                                      std::int64_t exptime) noexcept {
   auto it = env.store.get_and_touch(key, env.store.expiry(exptime));
   env.commands.touch_cmds.add();
-  (it ? env.commands.slabs[it->slabs_clsid].touch_hits : env.commands.touch_misses).add();
+  own_counter& met = it ? env.commands.slabs[it->slabs_clsid].touch_hits : env.commands.touch_misses;
+  met.add();
   return it;
 }
 
@@ -64,12 +66,14 @@ namespace protocol::counted {
   const auto what = env.store.add_delta(key, incr, delta, cas, result, slab_class);
   if (what != storage::delta_result::ok) return what;
   auto& slab = env.commands.slabs[slab_class];
-  (incr ? slab.incr_hits : slab.decr_hits).add();
+  own_counter& hits = incr ? slab.incr_hits : slab.decr_hits;
+  hits.add();
   return what;
 }
 
 inline void delta_miss(environment& env, bool incr) noexcept {
-  (incr ? env.commands.incr_misses : env.commands.decr_misses).add();
+  own_counter& misses = incr ? env.commands.incr_misses : env.commands.decr_misses;
+  misses.add();
 }
 
 [[nodiscard]] inline storage::store_result remove(environment& env, std::string_view key, std::uint64_t cas) noexcept {

@@ -4,7 +4,7 @@
 namespace protocol {
 namespace {
 
-void add_slabs_stats(const environment& env, const storage::add_stat& add) {
+void add_slabs_stats(const environment& env, const add_stat& add) {
   command_stats all;
   if (env.sum_commands) {
     env.sum_commands(all);
@@ -16,7 +16,7 @@ void add_slabs_stats(const environment& env, const storage::add_stat& add) {
 
 }  // namespace
 
-bool add_stats_group(const environment& env, std::string_view group, const storage::add_stat& add) {
+bool add_stats_group(const environment& env, std::string_view group, const add_stat& add) {
   if (group == "items") {
     env.store.add_items_stats(add);
   } else if (group == "sizes") {

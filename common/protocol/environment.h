@@ -6,6 +6,7 @@
 #include <memory>
 #include <string_view>
 
+#include "common/basics/add_stat.h"
 #include "common/protocol/command_stats.h"
 #include "common/protocol/prefix_stats.h"
 #include "common/storage/store.h"
@@ -24,7 +25,7 @@ struct environment {
   std::function<void(unsigned level)> set_verbosity;
   // "stats", "stats settings", "stats conns", "stats reset": all that the storage does not answer itself. `group` is
   // what follows "stats" ("" for none). False: no such group. May throw std::bad_alloc, and nothing else.
-  std::function<bool(std::string_view group, const storage::add_stat& add)> process_stats;
+  std::function<bool(std::string_view group, const add_stat& add)> process_stats;
   // Adds up the commands of all threads, for "stats slabs". Empty: `commands` are all there are.
   std::function<void(command_stats& sum)> sum_commands = {};
   // "stats detail". The threads of one process share one: copy the pointer from the first environment to the others.
@@ -32,7 +33,7 @@ struct environment {
 };
 
 // The statistics of one group, as they follow "stats" in a command. False: no such group. May throw std::bad_alloc.
-[[nodiscard]] bool add_stats_group(const environment& env, std::string_view group, const storage::add_stat& add);
+[[nodiscard]] bool add_stats_group(const environment& env, std::string_view group, const add_stat& add);
 
 // "stats reset". May throw std::bad_alloc.
 void reset_stats(environment& env);

@@ -7,7 +7,7 @@
 #include <limits>
 #include <optional>
 
-#include "common/decimal/decimal.h"
+#include "common/basics/decimal.h"
 #include "common/protocol/environment.h"
 #include "common/protocol/tokens.h"
 

@@ -7,7 +7,7 @@
 #include <optional>
 #include <string_view>
 
-#include "common/decimal/decimal.h"
+#include "common/basics/decimal.h"
 
 namespace protocol {
 

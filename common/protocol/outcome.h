@@ -13,11 +13,11 @@ namespace protocol {
 
 struct outcome {
   enum class kind : std::uint8_t {
-    reply,       // send `line`, then the next command
+    reply_line,  // send `line`, then the next command
     reply_text,  // send `text` as it is (many lines, already ended), then the next command
     send_items,  // send what process_command put into `items`, then the next command
-    read_value,  // read item->data() from the stream, then call complete_value
-    swallow,     // send `line` if it is not empty, then skip `swallow_bytes` of the stream, then the next command
+    want_value,  // read item->data() from the stream, then call complete_value
+    skip_value,  // send `line` if it is not empty, then skip `swallow_bytes` of the stream, then the next command
     nothing,     // the next command
     hang_up,     // send `line` if it is not empty, then close the connection
   };
@@ -26,7 +26,7 @@ struct outcome {
   std::string_view line;  // without \r\n; valid until the next call with the same outcome object
   std::string text;
 
-  // read_value: the item to fill, and what to do with it once it is full.
+  // want_value: the item to fill, and what to do with it once it is full.
   storage::item_ref item;
   storage::store_mode mode = storage::store_mode::set;
   std::uint64_t cas = 0;

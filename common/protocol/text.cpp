@@ -70,7 +70,7 @@ void begin(outcome& out, bool noreply) noexcept {
 
 void reply(outcome& out, std::string_view line) noexcept {
   if (out.noreply) return;
-  out.what = outcome::kind::reply;
+  out.what = outcome::kind::reply_line;
   out.line = line;
 }
 
@@ -87,7 +87,7 @@ void last_words(outcome& out, std::string_view line) noexcept {
 
 // The value that follows will not be stored: what to say, and how much to skip.
 void refuse_value(outcome& out, std::string_view line, std::size_t nbytes) noexcept {
-  out.what = outcome::kind::swallow;
+  out.what = outcome::kind::skip_value;
   if (!out.noreply) out.line = line;
   out.swallow_bytes = nbytes;
 }
@@ -138,7 +138,7 @@ void process_update(request& r) noexcept {
   if (!out.item) {
     return refuse_value(out, why == alloc_error::too_large ? value_too_large : no_memory_for_value, nbytes);
   }
-  out.what = outcome::kind::read_value;
+  out.what = outcome::kind::want_value;
   out.mode = mode;
   out.cas = *cas;
 }

@@ -20,15 +20,17 @@ POOL = re.compile(r"^(?P<name>[^\s#][^:]*):\s*(?:#.*)?$|^\s+[\"']?listen[\"']?:\
 
 
 def flags_of(program: str) -> dict[str, tuple[str, bool]]:
-    """Its letters, each with its long name and whether it takes a value: the program's own --help is the truth."""
+    """Its letters, each with its long name and whether it takes a value: the program's own --help is the truth.
+
+    An option without a letter stands under its name."""
     text = subprocess.run([program, "--help"], check=True, stdout=subprocess.PIPE, text=True).stdout
-    rows = re.findall(r"^  -(\w), --([\w-]+)(=?)", text, re.MULTILINE)
-    return {letter: (name, bool(value)) for letter, name, value in rows}
+    rows = re.findall(r"^  (?:-(\w),|   ) --([\w-]+)(=?)", text, re.MULTILINE)
+    return {letter or name: (name, bool(value)) for letter, name, value in rows}
 
 
 def given(words: list[str], flags: dict[str, tuple[str, bool]]) -> dict[str, str]:
-    """The letters among the words, each with its last value. As getopt_long reads them, which the programs use."""
-    letters = "".join(letter + ":" * value for letter, (_, value) in flags.items())
+    """The flags among the words, each with its last value. As getopt_long reads them, which the programs use."""
+    letters = "".join(letter + ":" * value for letter, (name, value) in flags.items() if letter != name)
     names = [name + "=" * value for name, value in flags.values()]
     letter_of = {f"--{name}": letter for letter, (name, _) in flags.items()} | {f"-{letter}": letter for letter in flags}
     return {letter_of[word]: value for word, value in getopt.gnu_getopt(words, letters, names)[0]}

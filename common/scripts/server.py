@@ -100,9 +100,13 @@ class Process:
         self._log.close()
         self._directory.cleanup()
 
-    def _say(self, what: str) -> str:
+    def said(self) -> str:
+        """What it has printed up to now, on both streams, if nobody else reads its stderr."""
         self._log.seek(0)
-        return f"{' '.join(self.command)}: {what}\n{self._log.read().decode(errors='replace')}".rstrip()
+        return self._log.read().decode(errors="replace")
+
+    def _say(self, what: str) -> str:
+        return f"{' '.join(self.command)}: {what}\n{self.said()}".rstrip()
 
     def __enter__(self) -> "Process":
         return self
@@ -115,8 +119,16 @@ class Process:
 
 
 class Server(Process):
-    """One with memcached's command line. `port` is -1, or one of held_port()."""
+    """One with memcached's command line. `port` is -1, or one of held_port(); `under`: a command that runs it."""
 
-    def __init__(self, program: str | Path, *flags: str, port: int = -1, stderr: int | None = None, seconds: float = 20):
+    def __init__(
+        self,
+        program: str | Path,
+        *flags: str,
+        port: int = -1,
+        stderr: int | None = None,
+        seconds: float = 20,
+        under: Sequence[str] = (),
+    ):
         user = ("-u", "root") if os.geteuid() == 0 else ()
-        super().__init__((program, "-p", str(port), "-l", HOST, *flags, *user), stderr, seconds)
+        super().__init__((*under, program, "-p", str(port), "-l", HOST, *flags, *user), stderr, seconds)

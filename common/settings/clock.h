@@ -5,13 +5,15 @@
 #include <cstdint>
 #include <ctime>
 
+#include "common/basics/stoppable_clock.h"
+
 // Asks the wall clock once, when it is made, and from then on counts the seconds that pass. So whoever sets the
 // system's clock makes no value die early or live too long, as in memcached. Its time then differs from the wall's by
 // as much as the wall's was set.
 // Thread: any.
 class process_clock {
  public:
-  using monotonic = std::chrono::steady_clock;
+  using monotonic = stoppable_clock;
 
   process_clock() noexcept : process_clock(std::time(nullptr), monotonic::now()) {}
   process_clock(std::int64_t unix_seconds, monotonic::time_point at) noexcept : wall_(unix_seconds), at_(at) {}

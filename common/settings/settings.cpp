@@ -243,8 +243,9 @@ void set_option(settings& s, const option_row& row, std::string_view value, cons
 settings parse_command_line(int argc, char** argv, const command_line& chapter) {
   settings s;
   if (chapter.flags.find('t') == std::string_view::npos) s.num_threads = 1;
-  for_each_option(argc, argv, options,
+  for_each_option(argc, argv, options, s.trace,
                   [&](const option_row& row, std::string_view value) { set_option(s, row, value, chapter); });
+  obey_diagram(s.trace, chapter.diagram);
   return s;
 }
 
@@ -252,10 +253,9 @@ std::string help_text(const command_line& chapter) {
   const std::string program(chapter.program);
   std::string text = program + ": " + std::string(chapter.idea) + "\n\nusage: " + program + " [options]\n\n";
 
+  constexpr std::size_t help_column = 35;
   const auto add_row = [&text](std::string left, std::string_view right) {
-    constexpr std::size_t column = 35;
-    left.resize(std::max(column, left.size() + 2), ' ');
-    text += left + std::string(right) + "\n";
+    text += help_line(std::move(left), help_column, right);
   };
   for (const option_row& row : options) {
     if (!takes(chapter, row)) continue;
@@ -269,21 +269,9 @@ std::string help_text(const command_line& chapter) {
       add_row("        " + std::string(more.name) + its_value, more.text);
     }
   }
+  text += trace_help(help_column);
 
   text += "\nexample:\n  " + program + " -p 11311 -vv\n";
   text += "  and in another terminal: printf 'version\\r\\nquit\\r\\n' | nc 127.0.0.1 11311\n";
   return text;
-}
-
-storage::options storage_options(const settings& s, storage::locking locks) {
-  storage::options o;
-  o.memory_limit = s.maxbytes;
-  o.evict = s.evict_to_free;
-  o.item_size_max = s.item_size_max;
-  o.growth_factor = s.factor;
-  o.chunk_size_min = s.chunk_size;
-  o.use_cas = s.use_cas;
-  o.hash_power = s.hashpower_init;
-  o.locks = locks;
-  return o;
 }

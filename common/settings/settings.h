@@ -9,9 +9,8 @@
 #include <string_view>
 #include <vector>
 
-#include "common/storage/store.h"
-
-enum class binding_protocol : unsigned char { negotiating, ascii, binary };
+#include "common/basics/binding_protocol.h"
+#include "common/trace/options.h"
 
 // Immutable once parsed, except where a command changes it (verbosity, which lives in the trace).
 struct settings {
@@ -45,6 +44,7 @@ struct settings {
   std::string server;                                         // -o server=HOST:PORT (chapter 14)
   bool level_triggered = false;                               // -o level (chapter 13's experiments)
   bool read_once = false;                                     // -o read_once
+  trace_options trace;                                        // long options without a letter
 };
 
 // What one chapter's program is called and takes.
@@ -53,6 +53,7 @@ struct command_line {
   std::string_view idea;                // one line for --help
   std::string_view flags;               // the letters it takes, e.g. "pslbcvuhV"; with 'm' it stores
   std::string_view extended;            // the names it takes after -o, beside those of whoever stores; with commas
+  std::string (*diagram)() = nullptr;   // what --diagram prints; none where there are no states
   std::string_view version = "1.4.25";  // of the memcached whose protocol it speaks
 };
 
@@ -67,5 +68,3 @@ struct usage_error : std::runtime_error {
 
 // What --help prints: the flags of this chapter and no others.
 [[nodiscard]] std::string help_text(const command_line& chapter);
-
-[[nodiscard]] storage::options storage_options(const settings& s, storage::locking locks);

@@ -11,7 +11,7 @@
 namespace {
 
 [[nodiscard]] std::string text(std::uint64_t n) { return std::to_string(n); }
-[[nodiscard]] std::string text(const statistic& n) { return std::to_string(n.value()); }
+[[nodiscard]] std::string text(const shared_counter& n) { return std::to_string(n.value()); }
 [[nodiscard]] std::string_view yes_no(bool b) { return b ? "yes" : "no"; }
 
 // "0.012345"
@@ -47,13 +47,12 @@ template <typename number>
 }  // namespace
 
 void stats::reset() noexcept {
-  for (statistic* n : {&total_conns, &rejected_conns, &listen_disabled_num, &time_in_listen_disabled_us, &bytes_read,
-                       &bytes_written, &conn_yields}) {
+  for (shared_counter* n : {&total_conns, &rejected_conns, &listen_disabled_num, &time_in_listen_disabled_us}) {
     n->set(0);
   }
 }
 
-void add_process_stats(const storage::add_stat& add, const process_clock& clock, std::string_view version,
+void add_process_stats(const add_stat& add, const process_clock& clock, std::string_view version,
                        std::string_view libevent) {
   const auto now = process_clock::monotonic::now();
   rusage usage{};
@@ -68,7 +67,7 @@ void add_process_stats(const storage::add_stat& add, const process_clock& clock,
   add("rusage_system", text(usage.ru_stime));
 }
 
-void add_connection_stats(const storage::add_stat& add, const stats& st, const settings& s) {
+void add_connection_stats(const add_stat& add, const stats& st, const settings& s) {
   // The listeners are connections, too, and memcached takes one off.
   add("curr_connections", text(std::max<std::uint64_t>(st.curr_conns.value(), 1) - 1));
   add("total_connections", text(st.total_conns));
@@ -77,8 +76,7 @@ void add_connection_stats(const storage::add_stat& add, const stats& st, const s
   add("reserved_fds", text(st.reserved_fds));
 }
 
-void add_traffic_stats(const storage::add_stat& add, const traffic_counts& traffic, const stats& st,
-                       const settings& s) {
+void add_traffic_stats(const add_stat& add, const traffic_counts& traffic, const stats& st, const settings& s) {
   add("bytes_read", text(traffic.bytes_read));
   add("bytes_written", text(traffic.bytes_written));
   add("limit_maxbytes", text(s.maxbytes));
@@ -89,7 +87,7 @@ void add_traffic_stats(const storage::add_stat& add, const traffic_counts& traff
   add("conn_yields", text(traffic.conn_yields));
 }
 
-void add_settings_stats(const storage::add_stat& add, const settings& s, unsigned verbosity, bool detail) {
+void add_settings_stats(const add_stat& add, const settings& s, unsigned verbosity, bool detail) {
   add("maxbytes", text(s.maxbytes));
   add("maxconns", std::to_string(s.maxconns));
   add("tcpport", std::to_string(s.port));

@@ -29,14 +29,17 @@ struct item_list {
   void push_newest(item& it) noexcept {
     it.prev = nullptr;
     it.next = newest;
-    (newest != nullptr ? newest->prev : oldest) = &it;
+    if (newest != nullptr) newest->prev = &it;
+    if (oldest == nullptr) oldest = &it;
     newest = &it;
     ++size;
   }
 
   void erase(item& it) noexcept {
-    (it.prev != nullptr ? it.prev->next : newest) = it.next;
-    (it.next != nullptr ? it.next->prev : oldest) = it.prev;
+    if (it.prev != nullptr) it.prev->next = it.next;
+    if (it.next != nullptr) it.next->prev = it.prev;
+    if (newest == &it) newest = it.next;
+    if (oldest == &it) oldest = it.prev;
     it.next = it.prev = nullptr;
     --size;
   }
@@ -58,7 +61,8 @@ struct alignas(64) lru {
   void push_newest(item& it) noexcept { items.push_newest(it); }
 
   void erase(item& it) noexcept {
-    ((it.it_flags & item_aside) != 0 ? aside : items).erase(it);
+    item_list& list = (it.it_flags & item_aside) != 0 ? aside : items;
+    list.erase(it);
     it.it_flags &= static_cast<std::uint8_t>(~item_aside);
   }
 

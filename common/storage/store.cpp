@@ -12,7 +12,7 @@
 #include <stdexcept>
 #include <utility>
 
-#include "common/decimal/decimal.h"
+#include "common/basics/decimal.h"
 
 namespace storage {
 namespace {

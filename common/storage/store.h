@@ -9,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include "common/basics/add_stat.h"
 #include "common/storage/hash_table.h"
 #include "common/storage/high_water.h"
 #include "common/storage/item.h"
@@ -18,9 +19,6 @@
 #include "common/storage/slabs.h"
 
 namespace storage {
-
-// Receives one statistic: name and value, without "STAT" and line end.
-using add_stat = std::function<void(std::string_view name, std::string_view value)>;
 
 enum class store_mode : std::uint8_t { set, add, replace, append, prepend, cas };
 

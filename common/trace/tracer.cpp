@@ -14,6 +14,9 @@
 #include <string_view>
 #include <utility>
 
+#include "common/trace/conductor.h"
+#include "common/trace/trace_file.h"
+
 static_assert(trace_timeout == EV_TIMEOUT && trace_read == EV_READ && trace_write == EV_WRITE);
 
 namespace {
@@ -51,6 +54,7 @@ constexpr unsigned never = ~0u;
     case kind::byte_read:
     case kind::muted:
     case kind::heard_again:
+    case kind::registered:
     case kind::given_back:
     case kind::request:
     case kind::fragment:
@@ -75,11 +79,15 @@ class line {
     return *this << std::string_view(digits, static_cast<std::size_t>(end - digits));
   }
 
-  // The line with its end. Nothing may be added afterwards.
-  [[nodiscard]] std::string_view ended() noexcept {
+  // The line, and the line with its end. Nothing may be added afterwards.
+  [[nodiscard]] std::string_view text() noexcept {
     if (cut_) size_ += ellipsis.copy(&bytes_[size_], ellipsis.size());
-    bytes_[size_++] = '\n';
     return {bytes_.data(), size_};
+  }
+  [[nodiscard]] std::string_view ended() noexcept {
+    const std::size_t size = text().size();
+    bytes_[size] = '\n';
+    return {bytes_.data(), size + 1};
   }
 
  private:
@@ -170,6 +178,7 @@ void describe(line& out, const trace_event& e) noexcept {
     case kind::muted: out << e.sfd << ": muted"; break;
     case kind::heard_again: out << e.sfd << ": heard again"; break;
     case kind::timer: out << "timer: " << e.text; break;
+    case kind::registered: out << e.sfd << ": registered"; break;
     case kind::given_back: out << e.sfd << ": descriptor given back"; break;
     case kind::problem:
       out << e.text;
@@ -192,7 +201,62 @@ void describe(line& out, const trace_event& e) noexcept {
 
 }  // namespace
 
-tracer::tracer(unsigned verbosity) noexcept { set_verbosity(verbosity); }
+std::string_view kind_text(kind what) noexcept {
+  switch (what) {
+    case kind::listening: return "listening";
+    case kind::opened: return "opened";
+    case kind::closed: return "closed";
+    case kind::command: return "command";
+    case kind::reply: return "reply";
+    case kind::item: return "item";
+    case kind::woken: return "woken";
+    case kind::asleep: return "asleep";
+    case kind::call: return "call";
+    case kind::state: return "state";
+    case kind::dispatched: return "dispatched";
+    case kind::pushed: return "pushed";
+    case kind::popped: return "popped";
+    case kind::byte_written: return "byte_written";
+    case kind::byte_read: return "byte_read";
+    case kind::muted: return "muted";
+    case kind::heard_again: return "heard_again";
+    case kind::timer: return "timer";
+    case kind::registered: return "registered";
+    case kind::given_back: return "given_back";
+    case kind::problem: return "problem";
+    case kind::request: return "request";
+    case kind::fragment: return "fragment";
+    case kind::forwarded: return "forwarded";
+    case kind::response: return "response";
+    case kind::answered: return "answered";
+    case kind::connecting: return "connecting";
+    case kind::connected: return "connected";
+    case kind::timed_out: return "timed_out";
+    case kind::ejected: return "ejected";
+    case kind::returned: return "returned";
+  }
+  return "?";
+}
+
+std::optional<kind> kind_of(std::string_view text) noexcept {
+  for (int i = 0; i <= static_cast<int>(kind::returned); ++i) {
+    if (kind_text(static_cast<kind>(i)) == text) return static_cast<kind>(i);
+  }
+  return std::nullopt;
+}
+
+std::string line_of(const trace_event& e) {
+  line out;
+  describe(out, e);
+  return std::string(out.text());
+}
+
+tracer::tracer(unsigned verbosity, const trace_options& listeners) {
+  set_verbosity(verbosity);
+  if (!listeners.file.empty()) add(std::make_unique<trace_file>(listeners.file));
+  // The last: when it holds a thread, the others have heard why.
+  if (!listeners.conduct.empty()) add(std::make_unique<conductor>(listeners.conduct));
+}
 
 tracer::~tracer() = default;
 
@@ -210,11 +274,26 @@ void tracer::name_this_thread(std::string_view name) noexcept {
   thread_name[name.copy(thread_name.data(), thread_name.size() - 1)] = '\0';
 }
 
+std::string_view tracer::name_of_this_thread() noexcept { return thread_name.data(); }
+
+void tracer::let_go() noexcept {
+  for (const auto& sink : sinks_) sink->let_go();
+}
+
 void tracer::tell(const trace_event& e) noexcept {
   const int before = errno;
   if (verbosity() >= level_of(e.what)) print(e);
   for (const auto& sink : sinks_) sink->hear(e);
   errno = before;
+}
+
+// A sink that is asked later hears of the timer, too, where an earlier one stops it.
+bool tracer::tell_timer(std::string_view whose) noexcept {
+  const int before = errno;
+  bool runs = true;
+  for (const auto& sink : sinks_) runs &= sink->hear_timer({kind::timer, -1, whose});
+  errno = before;
+  return runs;
 }
 
 void tracer::tell(kind what, int sfd, std::int64_t number) noexcept {

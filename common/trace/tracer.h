@@ -10,9 +10,13 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <optional>
+#include <string>
 #include <string_view>
 #include <type_traits>
 #include <vector>
+
+#include "common/trace/options.h"
 
 // libevent's EV_TIMEOUT, EV_READ and EV_WRITE, for a program that has no libevent.
 inline constexpr short trace_timeout = 0x01;
@@ -28,7 +32,7 @@ struct trace_event {
     reply,         // sfd, text: the reply line, ready to be sent
     item,          // sfd, text: the key being sent
     woken,         // sfd, number: the events that libevent reports
-    asleep,        // sfd, number: the events that it waits for
+    asleep,        // sfd, number: the events that it waits for, text: its state, if it has just been made
     call,          // sfd, text: a call to the kernel, number: what it returned, error: errno if that was -1
     state,         // sfd, text -> more
     dispatched,    // sfd: a client, number: the worker that gets it
@@ -38,7 +42,8 @@ struct trace_event {
     byte_read,     // sfd: the pipe, number: the byte, or -1: the other end is closed
     muted,         // sfd: a listener
     heard_again,   // sfd: a listener
-    timer,         // text: whose
+    timer,         // text: whose. It is due
+    registered,    // sfd: the pipe of a worker, which is there, and rests if the workers are paused
     given_back,    // sfd: the kernel has the descriptor again
     problem,       // sfd or -1, text: what failed, error: errno, or 0 where none is meant
     // Of a proxy. A request, its fragments and its response are joined by the request's number.
@@ -62,11 +67,28 @@ struct trace_event {
   std::int64_t of = 0;
 };
 
-// Thread: heard from any thread at once, on the thread that does the thing. No lock of a server is held meanwhile.
+// "byte_read"; and the other way round, nothing if there is no such kind.
+[[nodiscard]] std::string_view kind_text(trace_event::kind what) noexcept;
+[[nodiscard]] std::optional<trace_event::kind> kind_of(std::string_view text) noexcept;
+
+// The event as -vvv prints it, without the thread's name and the line's end.
+[[nodiscard]] std::string line_of(const trace_event& e);
+
+// Thread: heard from any thread at once, on the thread that does the thing. No lock of a server is held meanwhile: a
+// sink may keep the thread waiting.
 class trace_sink {
  public:
   virtual ~trace_sink() = default;
   virtual void hear(const trace_event& e) noexcept = 0;
+
+  // Hears of a timer that is due. False: time stands still, and the timer must do nothing.
+  [[nodiscard]] virtual bool hear_timer(const trace_event& e) noexcept {
+    hear(e);
+    return true;
+  }
+
+  // The server ends: whom this sink keeps waiting goes on, and from now on it keeps nobody waiting.
+  virtual void let_go() noexcept {}
 };
 
 // Prints on stderr what the verbosity asks for: at 1 (-v) problems, at 2 connections, commands and replies, both in
@@ -78,7 +100,8 @@ class tracer {
   using kind = trace_event::kind;
 
  public:
-  explicit tracer(unsigned verbosity) noexcept;
+  // Adds the sinks that `listeners` asks for. Throws std::system_error if one of them cannot begin.
+  tracer(unsigned verbosity, const trace_options& listeners);
   ~tracer();
   tracer(const tracer&) = delete;
   tracer& operator=(const tracer&) = delete;
@@ -89,6 +112,10 @@ class tracer {
 
   // From now on this thread's lines begin with "[name] ". At most 15 characters count.
   static void name_this_thread(std::string_view name) noexcept;
+  [[nodiscard]] static std::string_view name_of_this_thread() noexcept;  // "": it has none
+
+  // Before a server waits for its threads to end.
+  void let_go() noexcept;
 
   void listening(int sfd) noexcept {
     if (heard(2)) tell(kind::listening, sfd);
@@ -125,6 +152,11 @@ class tracer {
   void asleep(int sfd, short events) noexcept {
     if (heard(3)) tell(kind::asleep, sfd, events);
   }
+  // For the first time: conn_new has made it, in this state.
+  template <typename states>
+  void asleep(int sfd, short events, states first) noexcept {
+    if (heard(3)) tell_made(sfd, events, first);
+  }
   // Directly behind the call: if `result` is -1, errno says why.
   void call(int sfd, std::string_view name, ssize_t result) noexcept {
     if (heard(3)) tell_call(sfd, name, result);
@@ -157,10 +189,12 @@ class tracer {
   void heard_again(int sfd) noexcept {
     if (heard(3)) tell(kind::heard_again, sfd);
   }
-  // Not on stderr, where a timer that fires all the time would drown the rest.
-  void timer(std::string_view whose) noexcept {
-    if (heard(recording)) tell(kind::timer, -1, whose);
+  void registered(int pipe) noexcept {
+    if (heard(3)) tell(kind::registered, pipe);
   }
+  // Not on stderr, where a timer that fires all the time would drown the rest. False: a listener has stopped the time,
+  // and the timer must do nothing.
+  [[nodiscard]] bool timer(std::string_view whose) noexcept { return !heard(recording) || tell_timer(whose); }
   void given_back(int sfd) noexcept {
     if (heard(3)) tell(kind::given_back, sfd);
   }
@@ -215,9 +249,14 @@ class tracer {
   [[gnu::cold]] void tell(kind what, int sfd, std::int64_t number = 0) noexcept;
   [[gnu::cold]] void tell(kind what, int sfd, std::string_view text) noexcept;
   [[gnu::cold]] void tell_call(int sfd, std::string_view name, ssize_t result) noexcept;
+  [[gnu::cold]] bool tell_timer(std::string_view whose) noexcept;
   template <typename states>
   [[gnu::cold, gnu::noinline]] void tell_state(int sfd, states from, states to) noexcept {
     tell({kind::state, sfd, state_text(from), state_text(to)});
+  }
+  template <typename states>
+  [[gnu::cold, gnu::noinline]] void tell_made(int sfd, short events, states first) noexcept {
+    tell({.what = kind::asleep, .sfd = sfd, .text = state_text(first), .number = events});
   }
   [[gnu::cold]] void tell(const trace_event& e) noexcept;
   void print(const trace_event& e) noexcept;

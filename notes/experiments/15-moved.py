@@ -15,7 +15,7 @@ def held(proxy: Proxy) -> list[int]:
 
 
 def main() -> None:
-    programs = arguments(__doc__).parse_args()
+    programs = arguments(__doc__, "15-nc-pools").parse_args()
     pools = {f"{how}_{n}": Pool({"distribution": how}, n) for how in ("ketama", "modula") for n in (SERVERS, SERVERS - 1)}
     with Proxy(programs, pools) as proxy:
         clients = {name: Client(port) for name, port in proxy.ports.items()}

@@ -50,7 +50,7 @@ class Process:
         try:
             self.process = subprocess.Popen(self.command, stderr=subprocess.DEVNULL if self.quiet else None)
         except FileNotFoundError:
-            how = "'chapters/run 12 --help' and 'chapters/run 18 --help' build what is needed"
+            how = "'chapters/run 12 --help' and the same for the proxy's chapter build what is needed"
             raise SystemExit(f"there is no {self.command[0]}: {how}") from None
         end = time.monotonic() + DEADLINE
         while True:
@@ -73,6 +73,8 @@ class Process:
     def freeze(self) -> None:
         """It stands still. Its kernel goes on: it acknowledges what comes, and answers nothing."""
         self.process.send_signal(signal.SIGSTOP)
+        while ") T " not in Path(f"/proc/{self.pid}/stat").read_text():
+            time.sleep(0.001)
 
     def thaw(self) -> None:
         self.process.send_signal(signal.SIGCONT)
@@ -124,8 +126,9 @@ class Proxy(contextlib.ExitStack):
             return json.load(text)
 
 
-def arguments(description: str) -> argparse.ArgumentParser:
+def arguments(description: str, chapter: str = "18-nc-stats") -> argparse.ArgumentParser:
+    """`chapter`: the proxy, unless another one is named."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--proxy", default=str(CHAPTERS / "18-nc-stats"), help="or nutcracker (default: chapter 18)")
+    parser.add_argument("--proxy", default=str(CHAPTERS / chapter), help=f"or nutcracker (default: {chapter})")
     parser.add_argument("--server", default=str(CHAPTERS / "12-maxconns"), help="or memcached (default: chapter 12)")
     return parser

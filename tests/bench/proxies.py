@@ -78,7 +78,9 @@ def _command(proxy, file, port, statistics, behind):
     file.truncate()
     file.write(conf(port, behind))
     file.flush()
-    where = ["-c", file.name, "-a", "127.0.0.1", "-s", str(statistics), "-o", "/dev/stderr"]
+    where = ["-c", file.name, "-o", "/dev/stderr"]
+    if "s" in proxy.flags:
+        where += ["-a", "127.0.0.1", "-s", str(statistics)]
     return [str(proxy.path), *where, *proxy.extra]
 
 

@@ -72,20 +72,20 @@ class binary_session : public fuzz::session {
     using enum protocol::binary_outcome::kind;
     std::size_t wanted = 0;
     switch (out_.what) {
-      case reply: replies_ += out_.packet; break;
+      case reply_packet: replies_ += out_.packet; break;
       case reply_text: replies_ += out_.text; break;
       case send_item:
         replies_ += out_.packet;
         if (out_.with_key) replies_ += out_.item->key();
         replies_ += std::as_const(*out_.item).value();
         break;
-      case read_value:
+      case want_value:
         item_ = std::move(out_.item);
         mode_ = out_.mode;
         cas_ = out_.cas;
         wanted = std::as_const(*item_).value().size();
         break;
-      case swallow:
+      case skip_value:
         replies_ += out_.packet;
         wanted = swallow_ = out_.swallow_bytes;
         break;

@@ -93,7 +93,7 @@ constexpr states first_state() {
 // A binary request is read in parts; a chapter whose connections remember which part it is speaks both protocols.
 template <typename connection_type>
 constexpr bool speaks_packets() {
-  return requires(connection_type & c) { c.substate; };
+  return requires(connection_type & c) { c.request.substate; };
 }
 
 template <typename worker_type>

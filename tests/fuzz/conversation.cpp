@@ -66,7 +66,7 @@ void check_memory(storage::store& store, const contents& stored) {
   for (const std::string& key : stored.keys()) std::ignore = store.remove(key, 0, slab_class);
 
   std::size_t used_chunks = 0;
-  const storage::add_stat sum_up = [&](std::string_view name, std::string_view value) {
+  const add_stat sum_up = [&](std::string_view name, std::string_view value) {
     if (name.ends_with(":used_chunks")) used_chunks += std::stoull(std::string(value));
   };
   store.add_slabs_stats(sum_up, [](unsigned) {});

@@ -45,7 +45,7 @@ storage::options small_items() {
 class server {
  public:
   explicit server(storage::store& store)
-      : env_{store, commands_, true, {}, [](std::string_view group, const storage::add_stat& add) {
+      : env_{store, commands_, true, {}, [](std::string_view group, const add_stat& add) {
                add("group", group);
                return group.empty() || group == "settings";
              }} {}
@@ -67,11 +67,11 @@ class server {
   std::size_t act(std::string_view value) {
     using enum protocol::outcome::kind;
     switch (out_.what) {
-      case reply: say(out_.line); return 0;
+      case reply_line: say(out_.line); return 0;
       case reply_text: said_ = out_.text; return 0;
       case send_items: say_items(); return 0;
-      case read_value: return take(value);
-      case swallow:
+      case want_value: return take(value);
+      case skip_value:
         if (!out_.line.empty()) say(out_.line);
         return out_.swallow_bytes;
       case nothing: return 0;
@@ -86,7 +86,7 @@ class server {
     if (room.size() != value.size()) return room.size();
     std::ranges::copy(value, room.begin());
     protocol::complete_value(env_, std::move(item), out_.mode, out_.cas, out_.noreply, out_);
-    if (out_.what == protocol::outcome::kind::reply) say(out_.line);
+    if (out_.what == protocol::outcome::kind::reply_line) say(out_.line);
     return value.size();
   }
 

@@ -20,7 +20,7 @@ namespace fuzz {
 class session : public subject {
  public:
   explicit session(storage::store& store)
-      : env_{store, commands_, true, {}, [](std::string_view group, const storage::add_stat& add) {
+      : env_{store, commands_, true, {}, [](std::string_view group, const add_stat& add) {
                add("group", group);
                return group.empty() || group == "settings";
              }} {}

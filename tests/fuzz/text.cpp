@@ -48,17 +48,17 @@ class text_session : public fuzz::session {
   void act() {
     using enum protocol::outcome::kind;
     switch (out_.what) {
-      case reply: say(out_.line); break;
+      case reply_line: say(out_.line); break;
       case reply_text: replies_ += out_.text; break;
       case send_items: say_items(); break;
-      case read_value:
+      case want_value:
         item_ = std::move(out_.item);
         filled_ = 0;
         mode_ = out_.mode;
         cas_ = out_.cas;
         noreply_ = out_.noreply;
         break;
-      case swallow:
+      case skip_value:
         if (!out_.line.empty()) say(out_.line);
         swallow_ = out_.swallow_bytes;
         break;

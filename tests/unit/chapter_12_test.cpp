@@ -36,15 +36,15 @@ TEST_CASE("no list that grew for one command is kept, and no short one is given 
   server srv(opts);
   conn c(srv);
   const auto grow = [&](std::size_t n) {
-    c.ilist.reserve(n);
-    c.iov.reserve(n);
-    c.msglist.reserve(n);
-    c.suffixlist.reserve(n);
-    c.hdrbuf.reserve(n);
+    c.reply.ilist.reserve(n);
+    c.reply.iov.reserve(n);
+    c.reply.msglist.reserve(n);
+    c.reply.suffixlist.reserve(n);
+    c.reply.hdrbuf.reserve(n);
   };
   const auto capacities = [&] {
-    return std::array{c.ilist.capacity(), c.iov.capacity(), c.msglist.capacity(), c.suffixlist.capacity(),
-                      c.hdrbuf.capacity()};
+    return std::array{c.reply.ilist.capacity(), c.reply.iov.capacity(), c.reply.msglist.capacity(),
+                      c.reply.suffixlist.capacity(), c.reply.hdrbuf.capacity()};
   };
   grow(100);
   conn_shrink(c);

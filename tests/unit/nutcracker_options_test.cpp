@@ -73,6 +73,16 @@ TEST_CASE("each option sets its field, by its letter and by its name") {
   CHECK(several.conf_file == "x.yml");
 }
 
+TEST_CASE("the options of the trace have no letter") {
+  CHECK(parse({}).trace.file.empty());
+  CHECK(parse({"--trace", "x.json", "-t"}).trace.file == "x.json");
+  CHECK(parse({"--trace=x.json"}).trace.file == "x.json");
+  CHECK(parse({"--conduct", "/tmp/x"}).trace.conduct == "/tmp/x");
+  CHECK(refusal({"--trace"}) == "--trace: needs a value");
+  CHECK(refusal({"--trace="}) == "--trace: its value is empty");
+  CHECK(nutcracker::help_text(proxy).find("\nto see what it does:\n      --trace=FILE  ") != std::string::npos);
+}
+
 TEST_CASE("bad values") {
   CHECK(refusal({"-s", "65536"}) == "-s: 65536 is not a port (0 to 65535)");
   CHECK(refusal({"-s", "-1"}) == "-s: -1 is not a port (0 to 65535)");

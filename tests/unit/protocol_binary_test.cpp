@@ -138,20 +138,20 @@ class session {
   void act(std::string& replies) {
     const auto header = std::exchange(header_, std::nullopt);
     switch (out_.what) {
-      case binary_outcome::kind::reply: replies += out_.packet; break;
+      case binary_outcome::kind::reply_packet: replies += out_.packet; break;
       case binary_outcome::kind::reply_text: replies += out_.text; break;
       case binary_outcome::kind::send_item:
         replies += out_.packet;
         if (out_.with_key) replies += out_.item->key();
         replies += out_.item->value();
         break;
-      case binary_outcome::kind::read_value:
+      case binary_outcome::kind::want_value:
         header_ = header;
         item_ = std::move(out_.item);
         mode_ = out_.mode;
         cas_ = out_.cas;
         break;
-      case binary_outcome::kind::swallow:
+      case binary_outcome::kind::skip_value:
         replies += out_.packet;
         swallow_ = out_.swallow_bytes;
         break;
@@ -547,7 +547,7 @@ TEST_CASE("noop, version, quit") {
 TEST_CASE("stat sends a packet for each statistic, and one without a name behind the last") {
   server s;
   std::vector<std::string> asked;
-  s.env.process_stats = [&](std::string_view group, const storage::add_stat& add) {
+  s.env.process_stats = [&](std::string_view group, const add_stat& add) {
     asked.emplace_back(group);
     if (group != "" && group != "settings") return false;
     add("pid", "1");
@@ -600,7 +600,7 @@ TEST_CASE("stat detail") {
 
 TEST_CASE("stat without memory for the reply") {
   server s;
-  s.env.process_stats = [](std::string_view, const storage::add_stat& add) -> bool {
+  s.env.process_stats = [](std::string_view, const add_stat& add) -> bool {
     add("pid", "1");
     throw std::bad_alloc();
   };

@@ -82,17 +82,17 @@ class session {
 
   void act(std::string& replies) {
     switch (out_.what) {
-      case outcome::kind::reply: replies.append(out_.line).append("\r\n"); break;
+      case outcome::kind::reply_line: replies.append(out_.line).append("\r\n"); break;
       case outcome::kind::reply_text: replies += out_.text; break;
       case outcome::kind::send_items: send_items(replies); break;
-      case outcome::kind::read_value:
+      case outcome::kind::want_value:
         item_ = std::move(out_.item);
         filled_ = 0;
         mode_ = out_.mode;
         cas_ = out_.cas;
         noreply_ = out_.noreply;
         break;
-      case outcome::kind::swallow:
+      case outcome::kind::skip_value:
         if (!out_.line.empty()) replies.append(out_.line).append("\r\n");
         swallow_ = out_.swallow_bytes;
         break;
@@ -158,7 +158,7 @@ struct server {
                   .commands = commands,
                   .set_verbosity = [this](unsigned level) { verbosity = level; },
                   .process_stats =
-                      [this](std::string_view group, const storage::add_stat& add) {
+                      [this](std::string_view group, const add_stat& add) {
                         asked.emplace_back(group);
                         if (group == "memory") throw std::bad_alloc();
                         if (group != "" && group != "settings" && group != "reset") return false;
@@ -733,7 +733,7 @@ TEST_CASE("stats of the process come from the environment") {
 
 TEST_CASE("stats: a value can forge no line") {
   server s;
-  s.env.process_stats = [](std::string_view, const storage::add_stat& add) {
+  s.env.process_stats = [](std::string_view, const add_stat& add) {
     add("9:addr", "unix:/tmp/a b\r\nSTAT forged 1");
     return true;
   };

@@ -74,6 +74,18 @@ TEST_CASE("each option sets its field") {
   CHECK(parse({"-r"}).maximize_core);
 }
 
+TEST_CASE("the options of the trace: long ones without a letter, for every chapter") {
+  CHECK(parse({}).trace.file.empty());
+  CHECK(parse({"--trace", "x.json"}, first_chapter).trace.file == "x.json");
+  CHECK(parse({"--trace=x.json", "-p80"}).trace.file == "x.json");
+  CHECK(parse({"--conduct", "/tmp/x"}, first_chapter).trace.conduct == "/tmp/x");
+  CHECK(parse({"--threads", "2"}).num_threads == 2);
+  CHECK(refusal({"--trace"}) == "--trace: needs a value");
+  CHECK(refusal({"--trace="}) == "--trace: its value is empty");
+  CHECK(refusal({"--traces", "x"}) == "--traces: unknown option; --help lists those there are");
+  CHECK(help_text(first_chapter).find("\nto see what it does:\n      --trace=FILE  ") != std::string::npos);
+}
+
 TEST_CASE("-v counts") {
   CHECK(parse({"-v"}).verbose == 1);
   CHECK(parse({"-vvv"}).verbose == 3);
@@ -248,15 +260,18 @@ TEST_CASE("-h and -V print and exit with status 0") {
   }
 }
 
-TEST_CASE("storage_options") {
+TEST_CASE("--diagram is for chapters that have states") {
+  CHECK_THROWS_WITH_AS(parse({"--diagram"}), "--diagram: a proxy has no states but handlers; chapters 01 to 12 have",
+                       usage_error);
+}
+
+TEST_CASE("what is for the storage") {
   const settings s = parse({"-m1", "-M", "-I2k", "-f1.5", "-n64", "-C", "-ohashpower=13"});
-  const storage::options o = storage_options(s, {.power = 3});
-  CHECK(o.memory_limit == 1'048'576);
-  CHECK(!o.evict);
-  CHECK(o.item_size_max == 2048);
-  CHECK(o.growth_factor == 1.5);
-  CHECK(o.chunk_size_min == 64);
-  CHECK(!o.use_cas);
-  CHECK(o.hash_power == 13);
-  CHECK(o.locks.power == 3u);
+  CHECK(s.maxbytes == 1'048'576);
+  CHECK(!s.evict_to_free);
+  CHECK(s.item_size_max == 2048);
+  CHECK(s.factor == 1.5);
+  CHECK(s.chunk_size == 64);
+  CHECK(!s.use_cas);
+  CHECK(s.hashpower_init == 13);
 }

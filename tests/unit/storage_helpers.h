@@ -62,7 +62,7 @@ inline storage::store_result remove(storage::store& s, std::string_view key, std
 
 inline std::uint64_t stat_number(const storage::store& s, std::string_view name) {
   std::uint64_t found = 0;
-  const storage::add_stat look = [&](std::string_view n, std::string_view v) {
+  const add_stat look = [&](std::string_view n, std::string_view v) {
     if (n == name) found = std::stoull(std::string(v));
   };
   s.add_general_stats(look);

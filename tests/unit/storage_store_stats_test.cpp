@@ -17,7 +17,7 @@ namespace {
 
 using lines = std::vector<std::pair<std::string, std::string>>;
 
-storage::add_stat into(lines& all) {
+add_stat into(lines& all) {
   return [&all](std::string_view name, std::string_view value) { all.emplace_back(name, value); };
 }
 

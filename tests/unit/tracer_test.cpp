@@ -56,6 +56,7 @@ void live(tracer& t) {
   t.byte_written(12, 'c');
   t.byte_read(11, 'c');
   t.popped(30, 0);
+  t.asleep(30, EV_READ | EV_PERSIST, states::reading);
   t.call(30, "read", 9);
   t.command(30, "get foo");
   t.item(30, "foo");
@@ -68,12 +69,13 @@ void live(tracer& t) {
   t.problem(-1, "accept()", EMFILE);
   t.muted(26);
   t.asleep(26, 0);
-  t.timer("maxconns");
+  (void)t.timer("maxconns");
   t.heard_again(26);
   t.call(30, "read", 0);
   t.problem(30, "out of memory");
   t.closed(30);
   t.given_back(30);
+  t.registered(11);
 }
 
 // Thread: one; the vector outlives it.
@@ -93,17 +95,17 @@ class recorder : public trace_sink {
 }  // namespace
 
 TEST_CASE("nothing at verbosity 0") {
-  tracer t(0);
+  tracer t(0, {});
   CHECK(writes([&t] { live(t); }).empty());
 }
 
 TEST_CASE("-v: problems") {
-  tracer t(1);
+  tracer t(1, {});
   CHECK(writes([&t] { live(t); }) == std::vector<std::string>{"accept(): Too many open files\n", "out of memory\n"});
 }
 
 TEST_CASE("-vv: connections, commands and replies, in memcached's words") {
-  tracer t(2);
+  tracer t(2, {});
   CHECK(writes([&t] { live(t); }) == std::vector<std::string>{"<26 server listening\n", "<30 new client connection\n",
                                                               "<30 get foo\n", ">30 sending key foo\n", ">30 STORED\n",
                                                               "accept(): Too many open files\n", "out of memory\n",
@@ -111,7 +113,7 @@ TEST_CASE("-vv: connections, commands and replies, in memcached's words") {
 }
 
 TEST_CASE("-vvv: who wakes, what the kernel says, who sleeps") {
-  tracer t(3);
+  tracer t(3, {});
   CHECK(writes([&t] { live(t); }) == std::vector<std::string>{"<26 server listening\n",
                                                               "26: asleep, waiting for EV_READ\n",
                                                               "26: woken by EV_READ\n",
@@ -122,6 +124,7 @@ TEST_CASE("-vvv: who wakes, what the kernel says, who sleeps") {
                                                               "12: wrote the byte c\n",
                                                               "11: read the byte c\n",
                                                               "30: popped, 0 left in the queue\n",
+                                                              "30: asleep, waiting for EV_READ\n",
                                                               "30: read() = 9\n",
                                                               "<30 get foo\n",
                                                               ">30 sending key foo\n",
@@ -137,11 +140,12 @@ TEST_CASE("-vvv: who wakes, what the kernel says, who sleeps") {
                                                               "30: read() = 0, the end\n",
                                                               "out of memory\n",
                                                               "<30 connection closed.\n",
-                                                              "30: descriptor given back\n"});
+                                                              "30: descriptor given back\n",
+                                                              "11: registered\n"});
 }
 
 TEST_CASE("a proxy's request, from the client to a server and back") {
-  tracer t(3);
+  tracer t(3, {});
   const auto lines = writes([&t] {
     t.request(9, 5);
     t.fragment(6, 5);
@@ -171,7 +175,7 @@ TEST_CASE("a proxy's request, from the client to a server and back") {
 }
 
 TEST_CASE("a thread with a name says it") {
-  tracer t(2);
+  tracer t(2, {});
   const auto lines = writes([&t] {
     std::jthread([&t] {
       tracer::name_this_thread("worker 1");
@@ -187,7 +191,7 @@ TEST_CASE("a thread with a name says it") {
 }
 
 TEST_CASE("whoever asks for errno finds it as it was") {
-  tracer t(3);
+  tracer t(3, {});
   std::vector<std::string> heard;
   t.add(std::make_unique<recorder>(heard));
   errno = EMFILE;
@@ -204,7 +208,7 @@ TEST_CASE("a stderr that nobody reads holds nobody up: lines are lost, and count
   const unique_fd real(dup(STDERR_FILENO));
   REQUIRE(dup2(writer.get(), STDERR_FILENO) == STDERR_FILENO);
   writer.reset();
-  tracer t(2);
+  tracer t(2, {});
   const std::string word(1000, 'x');
   for (int i = 0; i < 100; ++i) t.reply(9, word);  // 100 kB into a pipe of 64
   std::string first(1 << 20, '\0');
@@ -223,7 +227,7 @@ TEST_CASE("a stderr that nobody reads holds nobody up: lines are lost, and count
 }
 
 TEST_CASE("the verbosity can change, and be as large as a client likes") {
-  tracer t(0);
+  tracer t(0, {});
   t.set_verbosity(2);
   CHECK(t.verbosity() == 2);
   CHECK(writes([&t] { live(t); }).size() == 8);
@@ -233,41 +237,42 @@ TEST_CASE("the verbosity can change, and be as large as a client likes") {
   for (const unsigned huge : {1u << 31, ~0u}) {
     t.set_verbosity(huge);
     CHECK(t.verbosity() > 1'000'000);
-    CHECK(writes([&t] { live(t); }).size() == 26);
+    CHECK(writes([&t] { live(t); }).size() == 28);
   }
 }
 
 TEST_CASE("sinks hear everything at any verbosity") {
-  const std::size_t printed[] = {0, 2, 8, 26};
+  const std::size_t printed[] = {0, 2, 8, 28};
   for (const unsigned verbosity : {0u, 1u, 2u, 3u}) {
     std::vector<std::string> first, second;
-    tracer t(verbosity);
+    tracer t(verbosity, {});
     t.add(std::make_unique<recorder>(first));
     t.add(std::make_unique<recorder>(second));
     CHECK(t.verbosity() == verbosity);
     const auto lines = writes([&t] { live(t); });
     CHECK(lines.size() == printed[verbosity]);
-    CHECK(first.size() == 27);  // the timer, too
+    CHECK(first.size() == 29);  // the timer, too
     CHECK(first[0] == "0|26|||0|0");
-    CHECK(first[14] == "9|30|reading|writing|0|0");
-    CHECK(first[16] == "8|30|read||-1|11");
-    CHECK(first[18] == "19|-1|accept()||0|24");
+    CHECK(first[10] == "7|30|reading||18|0");
+    CHECK(first[15] == "9|30|reading|writing|0|0");
+    CHECK(first[17] == "8|30|read||-1|11");
+    CHECK(first[19] == "20|-1|accept()||0|24");
     CHECK(second == first);
     t.set_verbosity(0);
     CHECK(writes([&t] { live(t); }).empty());
-    CHECK(first.size() == 54);
+    CHECK(first.size() == 58);
   }
 }
 
 TEST_CASE("what clients send cannot play with the terminal") {
-  tracer t(2);
+  tracer t(2, {});
   using namespace std::string_view_literals;
   CHECK(writes([&t] { t.command(9, "get \x1b[2J\r\n\0\x7f\x80\xff~ "sv); }) ==
         std::vector<std::string>{"<9 get \\x1b[2J\\x0d\\x0a\\x00\\x7f\\x80\\xff~ \n"});
 }
 
 TEST_CASE("a line is at most 1 KiB") {
-  tracer t(2);
+  tracer t(2, {});
   const std::string longest(1024 - 4 - 3, 'x');  // "<9 " before, room for "...\n" behind
   CHECK(writes([&] { t.command(9, longest); }) == std::vector<std::string>{"<9 " + longest + "\n"});
   const auto cut = writes([&] { t.command(9, longest + "y"); });
@@ -280,7 +285,7 @@ TEST_CASE("a line is at most 1 KiB") {
 }
 
 TEST_CASE("threads may speak at once: whole lines, all of them") {
-  tracer t(2);
+  tracer t(2, {});
   const auto lines = writes([&t] {
     std::vector<std::jthread> threads;
     for (int i = 0; i < 4; ++i) {

@@ -1,5 +1,5 @@
-// common/decimal/decimal.h: where a number begins, where it ends, and how large it may be.
-#include "common/decimal/decimal.h"
+// common/basics/decimal.h: where a number begins, where it ends, and how large it may be.
+#include "common/basics/decimal.h"
 
 #include <doctest/doctest.h>
 
