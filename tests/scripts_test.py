@@ -5,6 +5,7 @@ import io
 import os
 import pty
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -34,7 +35,7 @@ chapters = {
     'sources': ['main.cpp'],
   },
   '04-swallow': {'idea': 'i', 'parent': '03-mwrite', 'capabilities': ['line'], 'flags': 'p', 'sources': []},
-  '14-nc-proxy': {'idea': 'i', 'parent': '', 'capabilities': ['proxy'], 'flags': 'c', 'sources': []},
+  '18-nc-stats': {'idea': 'i', 'parent': '', 'capabilities': ['proxy'], 'flags': 'c', 'sources': []},
   '30-all': {'idea': 'i', 'parent': '', 'capabilities': [], 'flags': '', 'sources': []},
 }
 
@@ -147,7 +148,7 @@ class Find(unittest.TestCase):
             cls.table = chapters.read_table(Path(file.name))
 
     def test_the_table(self):
-        self.assertEqual([c.name for c in self.table], ["03-mwrite", "04-swallow", "14-nc-proxy", "30-all"])
+        self.assertEqual([c.name for c in self.table], ["03-mwrite", "04-swallow", "18-nc-stats", "30-all"])
         self.assertEqual(self.table[0].idea, "one's idea")
         self.assertEqual(self.table[0].capabilities, {"line", "bulk"})
         self.assertEqual(self.table[1].parent, "03-mwrite")
@@ -250,7 +251,7 @@ class Serve(unittest.TestCase):
 
     def test_the_programs_help_is_read(self):
         """And the proxy with a conf is found by what it can, not by its name."""
-        for program, letters in (("01-event-loop", "plbcvdPukrhV"), ("14-nc-proxy", "ctsaiDmvodphV")):
+        for program, letters in (("01-event-loop", "plbcvdPukrhV"), ("18-nc-stats", "ctsaiDmvodphV")):
             flags = serve.flags_of(str(Demo.BUILT / program))
             self.assertEqual(sorted(flag for flag in flags if len(flag) == 1), sorted(letters))
             self.assertEqual(flags["trace"], ("trace", True))
@@ -444,25 +445,39 @@ class Demo(unittest.TestCase):
 
     def test_a_proxy_and_a_server_that_goes(self):
         self.plays(
-            "13",
+            "14",
             r"A asks  set colour 0 0 4↵blue↵",
             r"server  <(?P<it>\d+) new client connection   <(?P=it) set colour 0 0 4   >(?P=it) STORED",
             r"A hears STORED↵",
             r"A hears VALUE colour 0 4↵blue↵END↵",
             r"4 lines of its log, 1 to the server",
-            r"server  <{it} get colour   <{it} get shape   <{it} version   <{it} get colour",
+            r"server  <{it} get colour   <{it} get shape   <{it} get taste   <{it} get colour",
             r"A hears VALUE colour 0 4↵blue↵END↵END↵",
-            r"B hears VERSION \S+↵VALUE colour 0 4↵blue↵END↵",
+            r"B hears END↵VALUE colour 0 4↵blue↵END↵",
             r"proxy   <(?P<a>\d+) get colour   >(?P=a) SERVER_ERROR Connection refused",
             r"A hears SERVER_ERROR Connection refused↵",
-            r"A asks  get colour↵\n     proxy   <{a} get colour\n     server  <\d+ new client",
+            r"A asks  get colour↵\n     proxy   <{a} get colour   <\d+ connecting to [^↵]*\n     server  <\d+ new client",
             r"A hears END↵",
+            r"tests/run 14",
+        )
+
+    def test_a_loop(self):
+        self.plays(
+            "13",
+            r"client  connect\(\)\n     loop    \d+: woken by EV_READ   \d+: accept4\(\) = (?P<c>\d+)",
+            r"client  version↵\n     server  VERSION \S+↵",
+            r"{c}: read\(\) = 9\s+<{c} version\s+>{c} VERSION \S+\s+{c}: writev\(\) = 16",
+            r"<{c} connection closed\.",
             r"tests/run 13",
         )
 
+    def test_a_get_over_several_servers(self):
+        self.plays("15", r"listen: ", r"one     ", r"CLIENT_ERROR the keys of this get are with several servers", r"tests/run 15")
+        self.plays("16", r"listen: ", r"one     get \w", r"proxy   VALUE apple 0 3↵1st↵VALUE cherry ", r"tests/run 16")
+
     def test_servers_one_of_which_dies(self):
         self.plays(
-            "14",
+            "18",
             r"server_failure_limit: 2",
             r"one     (?P<key>\w+): 1st",
             r"one     get {key}\b",
@@ -471,7 +486,7 @@ class Demo(unittest.TestCase):
             r"proxy   VALUE apple 0 3↵1st↵VALUE cherry 0 3↵1st↵VALUE fig .*\n.*↵VALUE pear 0 3↵1st↵END↵",
             r"apple   VALUE",
             r"{key} +SERVER_ERROR Connection refused↵",
-            r"log     .*'one': Connection refused\n.* ejects server 'one'",
+            r"log     .*'one': Connection refused\n.*\n.* ejects server 'one'",
             r"one     is dead",
             r" {key}: 2nd",
             r"client  get {key}↵\n     proxy   VALUE {key} 0 3↵2nd↵END↵\n +[1-9]\d* times, and then, [2-9]\.",
@@ -480,7 +495,24 @@ class Demo(unittest.TestCase):
             r" {key}: 2nd",
             r"server_ejects       0 → 1",
             r"one     responses           3 → 5",
-            r"tests/run 14",
+            r"tests/run 18",
+        )
+
+    @unittest.skipUnless(shutil.which("redis-server"), "there is no redis-server")
+    def test_two_protocols(self):
+        self.plays(
+            "19",
+            r"redis: true",
+            r"client  version↵\n     proxy   VERSION \S+↵\n     client  \*1↵\$4↵PING↵\n     proxy   \+PONG↵",
+            r'one     "mset" "apple" "red"',
+            r'two     "mset" "cherry" "red" ',
+            r"proxy   \+OK↵",
+            r'one     "mget" "apple"',
+            r"proxy   \*5↵\$3↵red↵\$3↵red↵\$6↵yellow↵\$5↵green↵\$-1↵",
+            r"proxy   :4↵",
+            r"proxy   -ERR these keys are not all with one server↵",
+            r"proxy   \$-1↵",
+            r"tests/run 19",
         )
 
     def plays(self, chapter: str, *essentials: str) -> None:
@@ -499,11 +531,13 @@ class Demo(unittest.TestCase):
     def test_interrupted(self):
         """On a terminal. Ctrl-C reaches the whole group; the other signals only the demo, which has to end its servers."""
         ends = [
-            ("13-nc-event", "B asks", os.killpg, signal.SIGINT),  # with a frozen proxy
-            ("13-nc-event", "B asks", os.kill, signal.SIGINT),
-            ("14-nc-proxy", "A server dies", os.killpg, signal.SIGINT),
-            ("14-nc-proxy", "A server dies", os.kill, signal.SIGTERM),
+            ("14-nc-forward", "B asks", os.killpg, signal.SIGINT),  # with a frozen proxy
+            ("14-nc-forward", "B asks", os.kill, signal.SIGINT),
+            ("18-nc-stats", "A server dies", os.killpg, signal.SIGINT),
+            ("18-nc-stats", "A server dies", os.kill, signal.SIGTERM),
         ]
+        if shutil.which("redis-server"):
+            ends.append(("19-nc-redis", "Two protocols", os.killpg, signal.SIGINT))
         with ThreadPoolExecutor(len(ends)) as threads:
             for end, (status, left, said) in zip(ends, threads.map(self.interrupt, *zip(*ends))):
                 with self.subTest(end):

@@ -1,5 +1,4 @@
-// Chapter 13: twemproxy's event model. One thread, an event loop of its own, and a proxy in front of one server.
-#include <malloc.h>
+// Chapter 13: twemproxy's event model. One thread, an event loop of its own, and connections that are sets of handlers.
 #include <sysexits.h>
 
 #include <algorithm>
@@ -16,14 +15,10 @@
 int main(int argc, char** argv) try {
   occupy_standard_streams();
   hold_signals();  // they are read (signal_init), and interrupt nobody
-  const settings opts =
-      parse_command_line(argc, argv, {CHAPTER_NAME, CHAPTER_IDEA, CHAPTER_FLAGS, "server,level,read_once"});
-  if (opts.server.empty()) throw usage_error("-o server=HOST:PORT says for whom it is the proxy");
+  const settings opts = parse_command_line(argc, argv, {CHAPTER_NAME, CHAPTER_IDEA, CHAPTER_FLAGS, "level,read_once"});
   auto sockets = net::listen_tcp(opts.inter, std::max(opts.port, 0), opts.backlog);
   readiness ready = prepare_process(opts);
   const pid_file pid(opts.pid_file);
-
-  mallopt(M_TRIM_THRESHOLD, 4 << 20);  // blocks come and go all the time: not back to the kernel each time
 
   context ctx(opts);
   core_start(ctx, std::move(sockets));

@@ -3,8 +3,6 @@
 
 #include "nc_connection.h"
 
+rstatus_t client_recv(context& ctx, conn& c);
+rstatus_t client_send(context& ctx, conn& c);
 void client_close(context& ctx, conn& c) noexcept;
-// It is owed a reply.
-[[nodiscard]] bool client_active(const conn& c);
-void client_ref(conn& c, conn_owner& owner);
-void client_unref(context& ctx, conn& c);

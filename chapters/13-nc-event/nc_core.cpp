@@ -6,43 +6,25 @@
 #include <cerrno>
 #include <cstdlib>
 #include <new>
-#include <string_view>
 #include <utility>
 
 #include "common/net/sockets.h"
-#include "nc_message.h"
 #include "nc_proxy.h"
 #include "nc_signal.h"
 
 namespace {
 
 // Memory that is not there is this connection's misfortune, not the proxy's.
-rstatus_t core_recv(context& ctx, conn& c) noexcept {
-  try {
-    return c.recv(ctx, c);
-  } catch (const std::bad_alloc&) {
-    c.err = ENOMEM;
-    return NC_ERROR;
-  }
+rstatus_t core_call(context& ctx, conn& c, rstatus_t (*handler)(context&, conn&)) noexcept try {
+  return handler(ctx, c);
+} catch (const std::bad_alloc&) {
+  c.err = ENOMEM;
+  return NC_ERROR;
 }
 
-rstatus_t core_send(context& ctx, conn& c) noexcept {
-  try {
-    return c.send(ctx, c);
-  } catch (const std::bad_alloc&) {
-    c.err = ENOMEM;
-    return NC_ERROR;
-  }
-}
+rstatus_t core_recv(context& ctx, conn& c) noexcept { return core_call(ctx, c, c.handlers->recv); }
 
-rstatus_t core_resume(context& ctx, conn& c) noexcept {
-  try {
-    return req_may_resume(c) ? req_resume(ctx, c) : NC_OK;
-  } catch (const std::bad_alloc&) {
-    c.err = ENOMEM;
-    return NC_ERROR;
-  }
-}
+rstatus_t core_send(context& ctx, conn& c) noexcept { return core_call(ctx, c, c.handlers->send); }
 
 void core_error(context& ctx, conn& c) noexcept {
   socklen_t size = sizeof c.err;
@@ -50,32 +32,10 @@ void core_error(context& ctx, conn& c) noexcept {
   core_close(ctx, c);
 }
 
-// What this turn has left to send. The list may grow while we walk along it: a server that is lost has clients who must
-// hear of it. Sending makes room, too, and a client that was held back for lack of it may go on; but not here, or it
-// could keep us for as long as it likes. Its socket can be written to, so we ask to be told, and it goes on in the next
-// turn.
-void core_flush(context& ctx) noexcept {
-  while (ctx.unsent != nullptr) {
-    conn& c = *ctx.unsent;
-    ctx.unsent = std::exchange(c.next_unsent, nullptr);
-    c.unsent = false;
-    if (!c.sd || c.connecting) continue;
-    if (core_send(ctx, c) != NC_OK || c.done) {
-      core_close(ctx, c);
-    } else if (req_may_resume(c)) {
-      event_add_out(ctx.evb, c);
-    }
-  }
-}
-
 }  // namespace
 
 context::context(const settings& o)
-    : opts(o),
-      trace(o.verbose, o.trace),
-      evb(event_base_create(EVENT_SIZE, core_core)),
-      pool(*this, o.server),
-      own(*this) {
+    : opts(o), trace(o.verbose, o.trace), evb(event_base_create(EVENT_SIZE, core_core)), own(*this) {
   if (opts.level_triggered) evb.trigger = 0;
 }
 
@@ -90,8 +50,8 @@ void core_start(context& ctx, std::vector<net::unique_fd> sockets) {
 }
 
 rstatus_t core_loop(context& ctx) noexcept {
+  ctx.trace.asleep(ctx.evb.ep.get(), trace_read);
   if (event_wait(ctx.evb, ctx.timeout) == -1) return NC_ERROR;
-  core_flush(ctx);
   if (!ctx.closed.empty()) {
     ctx.closed.clear();
     proxy_accept_again(ctx);
@@ -101,22 +61,17 @@ rstatus_t core_loop(context& ctx) noexcept {
 
 void core_core(conn& c, std::uint32_t events) noexcept {
   context& ctx = conn_to_ctx(c);
+  ctx.trace.woken(c.sd.get(), event_readiness(events));
   c.events = events;
   if ((events & EVENT_ERR) != 0) return core_error(ctx, c);
   if ((events & EVENT_READ) != 0 && (core_recv(ctx, c) != NC_OK || c.done)) return core_close(ctx, c);
   if ((events & EVENT_WRITE) == 0) return;
-  if (core_send(ctx, c) != NC_OK || core_resume(ctx, c) != NC_OK || c.done) core_close(ctx, c);
-}
-
-void core_unsent(context& ctx, conn& c) noexcept {
-  if (c.unsent) return;
-  c.unsent = true;
-  (ctx.unsent == nullptr ? ctx.unsent : ctx.last_unsent->next_unsent) = &c;
-  ctx.last_unsent = &c;
+  c.send_ready = true;
+  if (core_send(ctx, c) != NC_OK || c.done) core_close(ctx, c);
 }
 
 void core_close(context& ctx, conn& c) noexcept {
-  if (c.role == conn_role::client) ctx.trace.closed(c.sd.get());
+  ctx.trace.closed(c.sd.get());
   event_del_conn(ctx.evb, c);
-  c.close(ctx, c);
+  c.handlers->close(ctx, c);
 }

@@ -1,24 +1,22 @@
 // The loop, and what every event goes through.
 //
 //     core_loop:  event_wait ─> core_core ─┬─ error ─> core_error ─> core_close
-//                                          ├─ read ──> core_recv ─> conn.recv
-//                                          └─ write ─> core_send ─> conn.send
-//                 core_flush ─────────────────────────> core_send      what this turn has left to send
+//                                          ├─ read ──> core_recv ─> recv
+//                                          └─ write ─> core_send ─> send
 //
 #pragma once
 
 #include <cstdint>
-#include <string>
 #include <vector>
 
 #include "common/settings/settings.h"
 #include "common/trace/tracer.h"
 #include "nc_connection.h"
 #include "nc_event.h"
-#include "nc_server.h"
 
 // Thread: the only one. Owns: all there is. Connections die before the event base does.
 struct context {
+  // Throws std::system_error.
   explicit context(const settings& opts);
 
   const settings& opts;
@@ -27,27 +25,23 @@ struct context {
   int timeout = -1;  // of event_wait, in ms
   bool stop = false;
 
-  server_pool pool;
-  conn_owner own;               // the listeners, and who hears signals
-  conn* unsent = nullptr;       // have something to send since this turn of the loop: the first of them
-  conn* last_unsent = nullptr;  // and the last; conn::next_unsent leads from one to the next
-  conn_list closed;             // are closed since this turn
+  conn_owner own;      // owns all connections
+  conn_list c_conn_q;  // clients
+  conn_list p_conn;    // who accepts them
+  conn_list signals;   // who hears signals
+  conn_list closed;    // are closed since this turn of the loop: the kernel may still name them
 };
 
 // Watches these sockets, and listens for signals. Tells a harness where, if the environment asks for it. Throws
 // std::system_error.
 void core_start(context& ctx, std::vector<net::unique_fd> sockets);
 
-// One turn: waits, handles what has happened, sends. NC_ERROR: epoll has failed.
+// One turn: waits, and handles what has happened. NC_ERROR: epoll has failed.
 rstatus_t core_loop(context& ctx) noexcept;
 
 // The callback of every event: errors first, for a connection in error has nothing to say; then input, which may give
 // us something to send; then output.
 void core_core(conn& c, std::uint32_t events) noexcept;
-
-// Remembers that the connection has something to send. It is sent at the end of the turn, together with whatever else
-// the turn brings for it: many requests for a server leave in one writev.
-void core_unsent(context& ctx, conn& c) noexcept;
 
 // Ends a connection.
 void core_close(context& ctx, conn& c) noexcept;

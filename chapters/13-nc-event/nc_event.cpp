@@ -50,8 +50,10 @@ void event_again(event_base& evb, conn& c) noexcept {
 }
 
 int event_wait(event_base& evb, int timeout) noexcept {
-  const int nsd = epoll_wait(evb.ep.get(), evb.event.data(), static_cast<int>(evb.event.size()), timeout);
-  if (nsd == -1) return errno == EINTR ? 0 : -1;
+  int nsd = -1;
+  do {
+    nsd = epoll_wait(evb.ep.get(), evb.event.data(), static_cast<int>(evb.event.size()), timeout);
+  } while (nsd == -1 && errno == EINTR);  // somebody has stopped us, and lets us go on
   for (int i = 0; i < nsd; ++i) {
     const epoll_event& ev = evb.event[static_cast<std::size_t>(i)];
     std::uint32_t events = 0;

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "common/net/unique_fd.h"
+#include "common/trace/tracer.h"
 
 struct conn;
 
@@ -23,9 +24,16 @@ inline constexpr std::uint32_t EVENT_ERR = 0xff0000;
 // Not in twemproxy: the peer sends no more, so read to the very end.
 inline constexpr std::uint32_t EVENT_END = 0xff000000;
 
+// The same in the trace's terms.
+[[nodiscard]] constexpr short event_readiness(std::uint32_t events) noexcept {
+  const int in = (events & (EVENT_READ | EVENT_END | EVENT_ERR)) != 0 ? trace_read : 0;
+  const int out = (events & EVENT_WRITE) != 0 ? trace_write : 0;
+  return static_cast<short>(in | out);
+}
+
 using event_cb_t = void (*)(conn& c, std::uint32_t events) noexcept;
 
-// Thread: the only one. Owns: the epoll descriptor, and the room for its events.
+// Thread: the loop. Owns: the epoll descriptor, and the room for its events.
 struct event_base {
   net::unique_fd ep;
   std::vector<epoll_event> event;

@@ -11,17 +11,10 @@
 #include "common/net/sockets.h"
 #include "nc_core.h"
 
-void proxy_ref(conn& p, conn_owner& owner) {
-  p.owner = &owner;
-  conn_move(p, owner.conns);
-}
-
-void proxy_unref(context& ctx, conn& p) { conn_move(p, ctx.closed); }
-
 void proxy_close(context& ctx, conn& p) noexcept { conn_put(ctx, p); }
 
 void proxy_listen(context& ctx, net::unique_fd socket) {
-  conn& p = conn_get_proxy(ctx.own);
+  conn& p = conn_get(ctx.own, ctx.p_conn, conn_role::proxy);
   p.sd = std::move(socket);
   net::set_nodelay(p.sd.get());  // its clients inherit it
   if (!event_add_conn(ctx.evb, p)) throw std::system_error(errno, std::generic_category(), "cannot watch a listener");
@@ -32,30 +25,29 @@ void proxy_listen(context& ctx, net::unique_fd socket) {
 namespace {
 
 // One client. Clears recv_ready when there is no other.
-rstatus_t proxy_accept(context& ctx, conn& p) {
+void proxy_accept(context& ctx, conn& p) {
   const int sd = accept4(p.sd.get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
+  ctx.trace.call(p.sd.get(), "accept4", sd);
   if (sd == -1) {
-    if (errno == EINTR || errno == ECONNABORTED) return NC_OK;
+    if (errno == EINTR || errno == ECONNABORTED) return;
     p.recv_ready = false;
-    if (errno == EAGAIN || errno == EWOULDBLOCK) return NC_OK;
+    if (errno == EAGAIN || errno == EWOULDBLOCK) return;
     ctx.trace.problem(p.sd.get(), "accept", errno);
     p.err = errno;  // proxy_accept_again finds it here
-    return NC_OK;
+    return;
   }
   net::unique_fd client(sd);
   try {
-    conn& c = conn_get(ctx.pool, conn_role::client);
+    conn& c = conn_get(ctx.own, ctx.c_conn_q, conn_role::client);
     c.sd = std::move(client);
     if (!event_add_conn(ctx.evb, c)) {
       ctx.trace.problem(sd, "epoll_ctl", errno);
-      conn_put(ctx, c);
-      return NC_OK;
+      return conn_put(ctx, c);
     }
     ctx.trace.opened(sd);
   } catch (const std::bad_alloc&) {
     ctx.trace.problem(sd, "out of memory");
   }
-  return NC_OK;
 }
 
 }  // namespace
@@ -64,13 +56,13 @@ rstatus_t proxy_recv(context& ctx, conn& p) {
   p.recv_ready = true;
   p.err = 0;
   do {
-    if (proxy_accept(ctx, p) != NC_OK) return NC_ERROR;
+    proxy_accept(ctx, p);
   } while (p.recv_ready);
   return NC_OK;
 }
 
 void proxy_accept_again(context& ctx) noexcept {
-  for (conn& p : ctx.own.conns) {
-    if (p.role == conn_role::proxy && p.err != 0) core_core(p, EVENT_READ);
+  for (conn& p : ctx.p_conn) {
+    if (p.err != 0) core_core(p, EVENT_READ);
   }
 }

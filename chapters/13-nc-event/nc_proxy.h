@@ -9,8 +9,6 @@ void proxy_listen(context& ctx, net::unique_fd socket);
 
 rstatus_t proxy_recv(context& ctx, conn& p);
 void proxy_close(context& ctx, conn& p) noexcept;
-void proxy_ref(conn& p, conn_owner& owner);
-void proxy_unref(context& ctx, conn& p);
 
 // A listener that ran out of descriptors has used up its edge, with clients still waiting: nobody will call it again.
 // So it is tried again when a connection was closed.

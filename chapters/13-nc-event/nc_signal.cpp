@@ -15,7 +15,7 @@ void signal_init(context& ctx) {
   sigemptyset(&wanted);
   for (const int number : {SIGINT, SIGQUIT, SIGTERM}) sigaddset(&wanted, number);
   if (!is_ignored(SIGHUP)) sigaddset(&wanted, SIGHUP);  // it is under -d, and under nohup
-  conn& c = conn_get_signals(ctx.own);
+  conn& c = conn_get(ctx.own, ctx.signals, conn_role::signals);
   c.sd.reset(signalfd(-1, &wanted, SFD_NONBLOCK | SFD_CLOEXEC));
   if (!c.sd || !event_add_conn(ctx.evb, c)) {
     throw std::system_error(errno, std::generic_category(), "cannot listen to signals");

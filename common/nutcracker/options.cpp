@@ -57,11 +57,16 @@ constexpr option_row rows[] = {
     {'V', "version", "", "print the version and exit", nullptr},
 };
 
+bool takes(const program_name& program, char letter) noexcept {
+  return program.letters.find(letter) != std::string_view::npos;
+}
+
 }  // namespace
 
 options parse_options(int argc, char** argv, const program_name& program) {
   options o;
   for_each_option(argc, argv, rows, o.trace, [&](const option_row& row, std::string_view value) {
+    if (!takes(program, row.letter)) throw usage_error("this program has none of that; a later chapter does");
     if (row.letter == 'h') print_and_exit(help_text(program));
     if (row.letter == 'V') print_and_exit(std::string(program.name) + " " + std::string(version) + "\n");
     row.set(o, value);
@@ -75,12 +80,13 @@ std::string help_text(const program_name& program) {
   std::string text = name + ": " + std::string(program.idea) + "\n\nusage: " + name + " [options]\n\n";
   constexpr std::size_t help_column = 29;
   for (const option_row& row : rows) {
+    if (!takes(program, row.letter)) continue;
     std::string left = std::string("  -") + row.letter + ", --" + row.name;
     if (!row.argument.empty()) left += "=" + std::string(row.argument);
     text += help_line(std::move(left), help_column, row.text);
   }
   text += trace_help(help_column);
-  text += "\nSIGTTIN and SIGTTOU log more and less, SIGHUP opens the log file again.\n";
+  if (takes(program, 's')) text += "\nSIGTTIN and SIGTTOU log more and less, SIGHUP opens the log file again.\n";
   text += "\nexample:\n  " + name + " -c nutcracker.yml -t && " + name + " -c nutcracker.yml -v 6\n";
   return text;
 }

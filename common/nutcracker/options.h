@@ -31,13 +31,14 @@ struct options {
 
 // What the program is called, and one line about it for --help.
 struct program_name {
-  std::string_view name;  // "14-nc-proxy"
+  std::string_view name;  // "15-nc-pools"
   std::string_view idea;
+  std::string_view letters;  // the options that it takes
 };
 
-// -h and -V print and exit with status 0. Throws usage_error (common/settings) for an unknown option, a bad value or an
-// argument left over. Where nutcracker 0.5.0 takes more, it means nothing: an argument left over is passed over, a
-// verbosity above 11 is 11, an interval of 0 spins.
+// -h and -V print and exit with status 0. Throws usage_error (common/settings) for an unknown option, one that this
+// program does not take, a bad value or an argument left over. Where nutcracker 0.5.0 takes more, it means nothing: an
+// argument left over is passed over, a verbosity above 11 is 11, an interval of 0 spins.
 [[nodiscard]] options parse_options(int argc, char** argv, const program_name& program);
 
 // What --help prints.

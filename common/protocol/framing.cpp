@@ -52,9 +52,15 @@ constexpr std::array<command_row, 14> commands{{
     {"touch", request_kind::keyed, 3, 3},
     {"flush_all", request_kind::general, 1, 2},
     {"verbosity", request_kind::general, 1, 2},
-    {"version", request_kind::general, 1, tokens::most, false, false},
+    {"version", request_kind::local, 1, 1, false, false},
     {"stats", request_kind::general, 1, tokens::most, false, false},
 }};
+
+// What a reply may begin with, besides a number. VALUE is looked for first.
+constexpr std::array<std::string_view, 16> reply_words{
+    "END",     "STORED", "NOT_STORED", "EXISTS", "NOT_FOUND", "DELETED",      "TOUCHED", "OK",
+    "VERSION", "RESET",  "STAT",       "ITEM",   "PREFIX",    "SERVER_ERROR", "ERROR",   "CLIENT_ERROR",
+};
 
 // Digits, and nothing else. nullopt: no number, or too large a one.
 std::optional<std::size_t> plain_number(std::string_view word) noexcept {
@@ -69,19 +75,36 @@ bool is_number(std::string_view word, std::size_t most) noexcept {
   return number && *number <= most;
 }
 
-// set <key> <flags> <exptime> <bytes>, and cas with one word more.
-void frame_value(request_frame& frame, const tokens& words) noexcept {
+// set <key> <flags> <exptime> <bytes>, and cas with one word more. `fitting`: it has no word too many, so the length is
+// where it should be, whatever is wrong with the rest.
+void frame_value(request_frame& frame, const tokens& words, bool fitting) noexcept {
   std::string_view exptime = words[3];
   if (exptime.starts_with('-')) exptime.remove_prefix(1);
   const auto length = plain_number(words[4]);
-  const bool numbers = is_number(words[2], most_flags) && is_number(exptime, most_exptime) && length &&
-                       *length <= most_length && (frame.command != "cas" || is_number(words[5], most_cas));
-  if (!numbers || frame.key.size() > key_max_length) {
+  const bool can_be_read = length && *length <= most_length;
+  const bool numbers = is_number(words[2], most_flags) && is_number(exptime, most_exptime) && can_be_read &&
+                       (frame.command != "cas" || is_number(words[5], most_cas));
+  const bool good = numbers && frame.key.size() <= key_max_length;
+  if (can_be_read) frame.value_bytes = *length + 2;
+  if (!good) {
     frame.refusal = bad_format;
+    frame.out_of_step = !can_be_read || !fitting;
+  } else if (*length > largest_value) {
+    frame.refusal = too_large;
+  }
+}
+
+// get <key>+, and gat <exptime> <key>+: `first` is the number of the first key.
+void frame_retrieval(request_frame& frame, std::string_view line, const tokens& words, std::size_t first) noexcept {
+  frame.kind = request_kind::retrieval;
+  frame.key = words[first];
+  frame.many_keys = words.size() > first + 1;
+  if (frame.key.empty()) {
+    frame.refusal = unknown;
     return;
   }
-  frame.value_bytes = *length + 2;
-  if (*length > largest_value) frame.refusal = too_large;
+  frame.keys = line.substr(static_cast<std::size_t>(frame.key.data() - line.data()));
+  frame.keys = frame.keys.substr(0, frame.keys.find('\0'));
 }
 
 }  // namespace
@@ -91,9 +114,7 @@ request_frame frame_request(std::string_view line) noexcept {
   request_frame frame;
   frame.command = words[0];
   if (frame.command == "get" || frame.command == "gets") {
-    frame.kind = request_kind::retrieval;
-    frame.key = words[1];
-    frame.many_keys = words.size() > 2;
+    frame_retrieval(frame, line, words, 1);
     return frame;
   }
   if (frame.command == "quit" && words.size() == 1) {
@@ -101,8 +122,14 @@ request_frame frame_request(std::string_view line) noexcept {
     return frame;
   }
   const auto* const row = std::ranges::find(commands, frame.command, &command_row::name);
-  if (row == commands.end() || too_long(line)) {
+  const bool touches = frame.command == "gat" || frame.command == "gats";
+  if ((row == commands.end() && !touches) || too_long(line)) {
     frame.refusal = unknown;
+    frame.out_of_step = true;
+    return frame;
+  }
+  if (touches) {
+    frame_retrieval(frame, line, words, 2);
     return frame;
   }
 
@@ -114,12 +141,13 @@ request_frame frame_request(std::string_view line) noexcept {
   frame.kind = row->kind;
   if (size < row->fewest || size > row->most) {
     frame.refusal = unknown;
+    frame.out_of_step = row->has_value;
     return frame;
   }
   if (row->kind == request_kind::keyed) {
     frame.key = words[1];
     if (row->has_value) {
-      frame_value(frame, words);
+      frame_value(frame, words, size == row->fewest + (frame.noreply ? 1 : 0));
     } else if (frame.key.size() > key_max_length) {
       frame.refusal = bad_format;
     }
@@ -141,7 +169,8 @@ reply_frame frame_reply(std::string_view line) noexcept {
     if (!length || *length > largest_value) return {.last = false, .item = true, .valid = false};
     return {.last = false, .item = true, .value_bytes = *length + 2};
   }
-  return {.last = word != "STAT" && word != "ITEM" && word != "PREFIX"};
+  const bool known = std::ranges::find(reply_words, word) != reply_words.end() || plain_number(word).has_value();
+  return {.last = word != "STAT" && word != "ITEM" && word != "PREFIX", .valid = known};
 }
 
 }  // namespace protocol

@@ -14,8 +14,10 @@ import sys
 from pathlib import Path
 
 import chapters
+import demo_edges
 import demo_pools
 import demo_proxy
+import demo_redis
 import demo_states
 from demo_stage import Page, ReaderGone
 from server import ServerFailed
@@ -47,12 +49,12 @@ def play(page: Page, program: str, rest: list[str]) -> None:
     chapter = title(page, program, table)
     can = chapter.capabilities if chapter else demo_states.ALL
     if "proxy" in can:
-        demo = demo_pools if "pools" in can else demo_proxy
+        demo = demo_redis if "redis" in can else demo_pools if "pools" in can else demo_proxy
         if len(rest) != 1:
             raise ServerFailed(f"{chapter.name} is a proxy: which program serves behind it?")
-        demo.show(page, program, rest[0])
+        demo.show(page, program, rest[0], can)
     else:
-        demo = demo_states
+        demo = demo_edges if "edges" in can else demo_states
         demo.show(page, program, rest, can)
         if "maxconns" in can:
             page.pause(1.0)

@@ -19,13 +19,19 @@ RETRY, PACED_RETRY = 2000, 4000  # ms that an ejected server stays out: longer t
 INTERVAL = 100  # ms between two sums of the statistics
 INFO = 6  # the log level from which it tells what happens to connections
 
+EXPERIMENTS = {  # by what a chapter must be able to
+    "pools": ("notes/experiments/15-moved.py", "one server less: which keys move"),
+    "ejection": ("notes/experiments/17-ejection.py", "three servers: one is killed under load"),
+    "counters": ("notes/experiments/17-stale.py", "worse than dead: a server that says nothing"),
+}
+
+
 def what_next(chapter: Chapter) -> list[tuple[str, str]]:
     """Commands for a reader, each with what it is for."""
     return [
         (f"notes/{chapter.name}.md", "the page to read, beside the code"),
         (f"tests/ladder.py diff {chapter.number}", f"what it changes in {chapter.parent}"),
-        ("notes/experiments/14-ejection.py", "three servers: one is killed under load"),
-        ("notes/experiments/14-stale.py", "worse than dead: a server that says nothing"),
+        *(EXPERIMENTS[what] for what in EXPERIMENTS if what in chapter.capabilities),
         (f"tests/run {chapter.number}", "what real clients and the tests say of it"),
     ]
 
@@ -118,13 +124,16 @@ class Pool:
         self._client.close()
 
 
-def conf(port: int, nodes: list[Node], retry: int) -> str:
-    lines = [
-        f"{POOL}:",
-        f"  listen: {HOST}:{port}",
+def conf(port: int, nodes: list[Node], retry: int, ejects: bool) -> str:
+    rules = [
         "  auto_eject_hosts: true       # a server that has failed",
         "  server_failure_limit: 2      # so many times in a row is out",
         f"  server_retry_timeout: {retry}   # for so many ms",
+    ]
+    lines = [
+        f"{POOL}:",
+        f"  listen: {HOST}:{port}",
+        *(rules if ejects else []),
         "  servers:                     # host:port:weight name",
         *(f"   - {HOST}:{node.port}:1 {node.name}" for node in nodes),
     ]
@@ -181,13 +190,14 @@ def kill_one(page: Page, pool: Pool, nodes: list[Node], victim: Node) -> float:
         f"Server {victim.name} is killed, with SIGKILL. The client asks for each key by itself, and stores again what is "
         "lost, as 2nd.",
     )
+    mine = list(victim.has())
     victim.kill()
     page.log("log", pool.log_about(victim, f"server '{victim.name}': ")[-1:], "proxy")
     lost = []
-    for key in KEYS:
+    for key in [mine[0], *KEYS]:
         answer = pool.ask(f"get {key}\r\n".encode())
         page.stream(key, answer, "client")
-        if not answer.startswith(b"VALUE"):
+        if not answer.startswith(b"VALUE") and key not in lost:
             lost.append(key)
     page.log("log", pool.log_about(victim, "ejects"), "proxy")
     ejected = time.monotonic()
@@ -196,7 +206,7 @@ def kill_one(page: Page, pool: Pool, nodes: list[Node], victim: Node) -> float:
     page.stream("proxy", pool.ask(request, len(lost)), "proxy")
     show_where(page, nodes)
     page.meaning(
-        "The end of its connection was one failure, the refused one the second. So one request had an error; then the "
+        "The end of its connection was no failure: nobody waited for anything. Two connections were refused; then the "
         "server was off the ring, and its keys belonged to others, who did not have them yet. Nobody else's keys have "
         "noticed."
     )
@@ -253,18 +263,31 @@ def compare(page: Page, before: dict, after: dict) -> None:
                 label = ""
 
 
-def play(page: Page, pool: Pool, nodes: list[Node]) -> None:
+def refuse(page: Page, pool: Pool) -> None:
+    page.step("A get for three servers", "The client asks for all keys at once.")
+    request = f"get {' '.join(KEYS)}\r\n".encode()
+    page.stream("client", request, "client")
+    page.stream("proxy", pool.ask(request, servers=0), "proxy")
+    page.meaning("It would have to be several requests, and their replies one. That is the next chapter's idea.")
+
+
+def play(page: Page, pool: Pool, nodes: list[Node], can: frozenset[str]) -> None:
     where_keys_live(page, pool, nodes)
     victim = next(node for node in nodes if node.has())
     key = next(iter(victim.has()))
-    split_and_join(page, pool, nodes)
-    before = pool.stats()
-    ejected = kill_one(page, pool, nodes, victim)
-    take_back(page, pool, nodes, victim, key, ejected)
-    compare(page, before, pool.stats())
+    if "fragments" in can:
+        split_and_join(page, pool, nodes)
+    else:
+        refuse(page, pool)
+    before = pool.stats() if "counters" in can else {}
+    if "ejection" in can:
+        ejected = kill_one(page, pool, nodes, victim)
+        take_back(page, pool, nodes, victim, key, ejected)
+    if "counters" in can:
+        compare(page, before, pool.stats())
 
 
-def show(page: Page, program: str, behind: str) -> None:
+def show(page: Page, program: str, behind: str, can: frozenset[str]) -> None:
     page.paragraph(
         f"What follows happens now: three servers ({Path(behind).name}), the proxy in front of them, and a client of the "
         "proxy. The rows of the log are the proxy's own; what a server has, it is asked directly."
@@ -275,12 +298,13 @@ def show(page: Page, program: str, behind: str) -> None:
         for node in nodes:
             node.start()
         port, stats_port = (running.enter_context(held_port()).getsockname()[1] for _ in range(2))
-        text = conf(port, nodes, PACED_RETRY if page.is_paced else RETRY)
+        text = conf(port, nodes, PACED_RETRY if page.is_paced else RETRY, "ejection" in can)
         file = running.enter_context(tempfile.NamedTemporaryFile("w", prefix="drive_machine-", suffix=".yml"))
         file.write(text)
         file.flush()
-        flags = ("-c", file.name, "-a", HOST, "-s", str(stats_port), "-i", str(INTERVAL), "-v", str(INFO))
+        statistics = ("-a", HOST, "-s", str(stats_port), "-i", str(INTERVAL)) if "counters" in can else ()
+        flags = ("-c", file.name, *statistics, "-v", str(INFO))
         proxy = running.enter_context(Process((program, *flags), stderr=subprocess.PIPE))
         pool = running.enter_context(Pool(proxy, stats_port))
         read_the_conf(page, pool, text)
-        play(page, pool, nodes)
+        play(page, pool, nodes, can)

@@ -111,7 +111,7 @@ def together(stage: Stage) -> None:
     )
     proxy.freeze()
     stage.a.ask(b"get colour\r\nget shape\r\n")
-    stage.b.ask(b"version\r\nget colour\r\n")
+    stage.b.ask(b"get taste\r\nget colour\r\n")
     server.freeze()
     before = proxy.writes()
     proxy.thaw()
@@ -138,7 +138,7 @@ def without_server(stage: Stage) -> None:
     stage.page.row("server", f"has ended, with status {stage.server.process.returncode}", "server")
     stage.a.ask(b"get colour\r\n")
     proxy = stage.proxy.said.until(rf"^>{stage.a.sfd} SERVER_ERROR", "what it replies")
-    stage.page.log("proxy", proxy[-2:], "proxy")
+    stage.page.log("proxy", [line for line in proxy if line[1:].startswith(f"{stage.a.sfd} ")][-2:], "proxy")
     stage.a.hear()
     stage.page.meaning("An error for this request, and for nothing else: A's connection is as open as before.")
 
@@ -157,7 +157,7 @@ def server_again(stage: Stage) -> None:
     )
 
 
-def show(page: Page, program: str, behind: str) -> None:
+def show(page: Page, program: str, behind: str, _can: frozenset[str]) -> None:
     page.paragraph(
         f"What follows happens now: two clients, A and B, the proxy, and one server behind it ({Path(behind).name}). The "
         "rows of the proxy and of the server are what each says itself, with -vv."

@@ -170,7 +170,7 @@ constexpr extended_row extended_options[] = {
      meant_for::storage},
     {"nagle", "", "leave Nagle's algorithm on: what it costs is chapter 03-mwrite's experiment",
      "chapter 03-mwrite is where to try it", [](settings& s, std::string_view) { s.nagle = true; }},
-    {"server", "ADDR", "HOST:PORT of the server that answers", "this program is no proxy; chapter 13-nc-event is",
+    {"server", "ADDR", "HOST:PORT of the server that answers", "this program is no proxy; chapter 14-nc-forward is",
      [](settings& s, std::string_view v) { s.server = not_empty(v); }},
     {"level", "", "level-triggered events: what edges save is chapter 13-nc-event's experiment",
      "chapter 13-nc-event is where to try it", [](settings& s, std::string_view) { s.level_triggered = true; }},

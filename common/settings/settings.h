@@ -41,7 +41,7 @@ struct settings {
   unsigned hashpower_init = 16;                               // -o hashpower=N
   std::vector<std::string> without_effect;                    // -o: names of 1.4.25 that are taken, and do nothing
   bool nagle = false;                                         // -o nagle (chapter 03's experiment)
-  std::string server;                                         // -o server=HOST:PORT (chapter 13)
+  std::string server;                                         // -o server=HOST:PORT (chapter 14)
   bool level_triggered = false;                               // -o level (chapter 13's experiments)
   bool read_once = false;                                     // -o read_once
   trace_options trace;                                        // long options without a letter

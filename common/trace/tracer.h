@@ -5,6 +5,7 @@
 #include <sys/types.h>
 
 #include <atomic>
+#include <concepts>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -130,6 +131,15 @@ class tracer {
   }
   void reply(int sfd, std::string_view line) noexcept {
     if (heard(2)) tell(kind::reply, sfd, line);
+  }
+  // The same, of a line that is looked for only when somebody listens.
+  template <std::invocable finder>
+  void command(int sfd, finder line) noexcept {
+    if (heard(2)) tell(kind::command, sfd, line());
+  }
+  template <std::invocable finder>
+  void reply(int sfd, finder line) noexcept {
+    if (heard(2)) tell(kind::reply, sfd, line());
   }
   void item(int sfd, std::string_view key) noexcept {
     if (heard(2)) tell(kind::item, sfd, key);

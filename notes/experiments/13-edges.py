@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Fills the proxy until it is out of descriptors, with one more client waiting. What does it do meanwhile?
+"""Fills the program until it is out of descriptors, with one more client waiting. What does it do meanwhile?
 
-Start the proxy of chapter 13 with `-c 40`, then with `-c 40 -o level`. Wants strace, and the right to attach it to the proxy
+Start chapter 13 with `-c 40`, then with `-c 40 -o level`. Wants strace, and the right to attach it to it
 (root, or kernel.yama.ptrace_scope=0)."""
 
 import argparse
@@ -19,7 +19,7 @@ def fill(port: int) -> tuple[list[Client], Client]:
     crowd = []
     while True:
         newcomer = Client(port, timeout=0.5)
-        newcomer.send(b"unknown\r\n")  # answered by the proxy itself
+        newcomer.send(b"unknown\r\n")  # answered with an error
         try:
             newcomer.until(b"\r\n")
         except TimeoutError:
@@ -45,7 +45,7 @@ def calls_in_a_second(pid: int) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("port", type=int)
-    parser.add_argument("pid", type=int, help="the proxy's process number")
+    parser.add_argument("pid", type=int, help="its process number")
     args = parser.parse_args()
 
     crowd, waiting = fill(args.port)

@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 from dataclasses import dataclass
@@ -14,8 +15,19 @@ from pathlib import Path
 
 from client import Client
 
-CHAPTERS = Path(__file__).resolve().parents[2] / "build" / "chapters"
+TOP = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(TOP / "common" / "scripts"))
+
+from chapters import read_table  # noqa: E402
+
+CHAPTERS = TOP / "build" / "chapters"
 DEADLINE = 10.0
+
+
+def counts(proxy: str) -> bool:
+    """Whether it has statistics: nutcracker, and what can say so in the table of chapters."""
+    rows = {chapter.name: chapter.capabilities for chapter in read_table()}
+    return "counters" in rows.get(Path(proxy).name, {"counters"})
 
 
 def free_port() -> int:
@@ -38,7 +50,7 @@ class Process:
         try:
             self.process = subprocess.Popen(self.command, stderr=subprocess.DEVNULL if self.quiet else None)
         except FileNotFoundError:
-            how = "'chapters/run 12 --help' and 'chapters/run 14 --help' build what is needed"
+            how = "'chapters/run 12 --help' and the same for the proxy's chapter build what is needed"
             raise SystemExit(f"there is no {self.command[0]}: {how}") from None
         end = time.monotonic() + DEADLINE
         while True:
@@ -61,6 +73,8 @@ class Process:
     def freeze(self) -> None:
         """It stands still. Its kernel goes on: it acknowledges what comes, and answers nothing."""
         self.process.send_signal(signal.SIGSTOP)
+        while ") T " not in Path(f"/proc/{self.pid}/stat").read_text():
+            time.sleep(0.001)
 
     def thaw(self) -> None:
         self.process.send_signal(signal.SIGCONT)
@@ -101,7 +115,9 @@ class Proxy(contextlib.ExitStack):
                 file.write(f"   - 127.0.0.1:{self.servers[i].port}:1 server{i}\n")
         file.flush()
         # The log: from "crit" on. That a server is ejected is told by the statistics.
-        command = [programs.proxy, "-c", file.name, "-s", str(self.stats_port), "-a", "127.0.0.1", "-i", "100", "-v", "2"]
+        command = [programs.proxy, "-c", file.name, "-v", "2"]
+        if counts(programs.proxy):
+            command += ["-s", str(self.stats_port), "-a", "127.0.0.1", "-i", "100"]
         self.process = self.enter_context(Process(command, next(iter(self.ports.values()))))
 
     def stats(self) -> dict[str, object]:
@@ -110,8 +126,9 @@ class Proxy(contextlib.ExitStack):
             return json.load(text)
 
 
-def arguments(description: str) -> argparse.ArgumentParser:
+def arguments(description: str, chapter: str = "18-nc-stats") -> argparse.ArgumentParser:
+    """`chapter`: the proxy, unless another one is named."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--proxy", default=str(CHAPTERS / "14-nc-proxy"), help="or nutcracker (default: chapter 14)")
+    parser.add_argument("--proxy", default=str(CHAPTERS / chapter), help=f"or nutcracker (default: {chapter})")
     parser.add_argument("--server", default=str(CHAPTERS / "12-maxconns"), help="or memcached (default: chapter 12)")
     return parser

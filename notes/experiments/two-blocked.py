@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """A thread of the server stands still for two seconds, as if it waited for a disk, or computed. Who is served meanwhile?
 
-Eight clients are connected; four more come. A worker pool (chapter 12 with four workers), and a proxy (chapter 14). The
+Eight clients are connected; four more come. A worker pool (chapter 12 with four workers), and a proxy (chapter 18). The
 script starts and ends all of the processes, and stops single threads of theirs by ptrace, as a debugger does."""
 
 import contextlib

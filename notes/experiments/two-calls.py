@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """How many system calls does a request cost? As strace counts them.
 
-Chapter 12, which has its answers itself, and chapter 14, which has to ask. Wants strace, and the right to attach it to a child
+Chapter 12, which has its answers itself, and chapter 18, which has to ask. Wants strace, and the right to attach it to a child
 (root, or kernel.yama.ptrace_scope=1 and no other restriction). The script starts and ends all of the processes."""
 
 import re

@@ -7,6 +7,7 @@ import tempfile
 from dataclasses import replace
 
 import workloads
+from proxies import fronting
 from servers import Failure, running
 
 # The difference of two runs: what start, fill and stop take is in both.
@@ -35,6 +36,13 @@ def count(bench, program, core, name):
     return max(long[thread] - short.get(thread, 0) for thread in long) / (LONG - SHORT)
 
 
+def _started(bench, program, core, tool):
+    """A proxy has one server behind it, which is not counted."""
+    if program.is_proxy:
+        return fronting(program, core, bench.backend, 1, under=tool)
+    return running(program, core, under=tool, descriptors=DESCRIPTORS, connections=DESCRIPTORS - VALGRINDS_OWN)
+
+
 def _by_thread(bench, program, core, workload, requests):
     """All that each thread did from start to stop."""
     if shutil.which("valgrind") is None:
@@ -42,8 +50,7 @@ def _by_thread(bench, program, core, workload, requests):
     with tempfile.TemporaryDirectory(prefix="bench-") as directory:
         out = f"--callgrind-out-file={directory}/thread"
         tool = ["valgrind", "--quiet", "--tool=callgrind", "--separate-threads=yes", out]
-        limits = {"descriptors": DESCRIPTORS, "connections": DESCRIPTORS - VALGRINDS_OWN}
-        with running(program, core, under=tool, **limits) as server:
+        with _started(bench, program, core, tool) as server:
             bench.fill(server, pipeline=1)  # how a pipeline is cut into reads is chance
             bench.generate(server, (*workload.load, f"--requests={requests}"), 1)
         totals = {

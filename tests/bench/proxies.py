@@ -18,7 +18,7 @@ LISTENING = "0A"  # a state in /proc/net/tcp
 
 
 def knows_one_server(proxy):
-    """Chapter 13: it takes memcached's command line, which has -l, and `-o server=…`. The others take nutcracker's."""
+    """Chapter 14: it takes memcached's command line, which has -l, and `-o server=…`. The others take nutcracker's."""
     return "l" in proxy.flags
 
 
@@ -27,18 +27,19 @@ def can_front(proxy, count):
 
 
 @contextlib.contextmanager
-def fronting(proxy, core, backend, count):
-    """A proxy that listens, with so many servers of its own behind it, until the end of the block."""
+def fronting(proxy, core, backend, count, under=()):
+    """A proxy that listens, with so many servers of its own behind it, until the end of the block. `under`: see running()."""
     with contextlib.ExitStack() as stack:
         behind = [stack.enter_context(running(backend, core_behind())).port for _ in range(count)]
-        yield stack.enter_context(_started(proxy, core, behind))
+        yield stack.enter_context(_started(proxy, core, behind, under))
 
 
-def _started(proxy, core, behind):
+def _started(proxy, core, behind, under):
     if knows_one_server(proxy):
         (server,) = behind
-        return running(replace(proxy, extra=(*proxy.extra, "-o", f"server=127.0.0.1:{server}")), core)
-    return _with_ports_we_choose(proxy, core, behind) if _is_foreign(proxy) else _with_a_conf(proxy, core, behind)
+        return running(replace(proxy, extra=(*proxy.extra, "-o", f"server=127.0.0.1:{server}")), core, under=under)
+    how = _with_ports_we_choose if _is_foreign(proxy) else _with_a_conf
+    return how(proxy, core, behind, under)
 
 
 def _is_foreign(proxy):
@@ -46,24 +47,25 @@ def _is_foreign(proxy):
 
 
 @contextlib.contextmanager
-def _with_a_conf(proxy, core, behind):
-    """Chapter 14: it understands nutcracker's conf, and port 0."""
+def _with_a_conf(proxy, core, behind, under):
+    """From chapter 15 on they understand nutcracker's conf, and port 0."""
     with tempfile.NamedTemporaryFile("w", suffix=".yml") as file, PortFile() as ports:
-        command = _command(proxy, file, 0, 0, behind)
-        with launched(proxy, command, core, ports.port, env=ports.environment) as server:
+        command = [*under, *_command(proxy, file, 0, 0, behind)]
+        with launched(proxy, command, core, ports.port, env=ports.environment, gently=bool(under)) as server:
             yield server
 
 
 @contextlib.contextmanager
-def _with_ports_we_choose(proxy, core, behind):
+def _with_ports_we_choose(proxy, core, behind, under):
     """nutcracker: it has no port 0. One that was free a moment ago may be gone, so it gets several starts."""
     with contextlib.ExitStack() as stack, tempfile.NamedTemporaryFile("w", suffix=".yml") as file:
         server = None
         for left in reversed(range(STARTS)):
             port, statistics = free_ports(2)
-            command = _command(proxy, file, port, statistics, behind)
+            command = [*under, *_command(proxy, file, port, statistics, behind)]
+            find_port = lambda process, port=port: _wait_for(process, port)  # noqa: E731
             try:
-                server = stack.enter_context(launched(proxy, command, core, lambda p, port=port: _wait_for(p, port)))
+                server = stack.enter_context(launched(proxy, command, core, find_port, gently=bool(under)))
                 break
             except Failure:
                 if left == 0:
@@ -76,7 +78,9 @@ def _command(proxy, file, port, statistics, behind):
     file.truncate()
     file.write(conf(port, behind))
     file.flush()
-    where = ["-c", file.name, "-a", "127.0.0.1", "-s", str(statistics), "-o", "/dev/stderr"]
+    where = ["-c", file.name, "-o", "/dev/stderr"]
+    if "s" in proxy.flags:
+        where += ["-a", "127.0.0.1", "-s", str(statistics)]
     return [str(proxy.path), *where, *proxy.extra]
 
 

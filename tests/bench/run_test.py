@@ -234,23 +234,23 @@ class Figures(unittest.TestCase):
 
     def test_a_proxy_is_compared_with_nutcracker(self):
         through = "get@50/2"
-        measured = [*samples_of("14-nc-proxy", [30], through), *samples_of("nutcracker", [40], through)]
+        measured = [*samples_of("18-nc-stats", [30], through), *samples_of("nutcracker", [40], through)]
         figures = report.Figures([*measured, *samples_of("memcached", [10])])
-        self.assertEqual(figures.ratio("14-nc-proxy", through, "cpu_per_request"), 0.75)
+        self.assertEqual(figures.ratio("18-nc-stats", through, "cpu_per_request"), 0.75)
         text = report.table(figures)
         self.assertIn("get, one at a time, 50 connections, 2 servers behind", text)
         self.assertRegex(text, r"proxy CPU ns/request .* CPU : nutcracker\n")
-        self.assertRegex(text, r"14-nc-proxy .* 0\.75\n")
+        self.assertRegex(text, r"18-nc-stats .* 0\.75\n")
 
     def test_memory_in_all(self):
         def of(server, sizes):
             return [Sample(server, "resident@0/1", n, resident_bytes=size) for n, size in enumerate(sizes, 1)]
 
-        samples = [*of("13-nc-event", [2_000_000, 3_000_000]), *of("nutcracker", [4_000_000, 4_000_000])]
+        samples = [*of("14-nc-forward", [2_000_000, 3_000_000]), *of("nutcracker", [4_000_000, 4_000_000])]
         figures = report.Figures(samples)
         text = report.table(figures)
         self.assertIn("memory in all, 0 connections, 1 server behind", text)
-        self.assertRegex(text, r"13-nc-event +2,500,000 \(2,000,000…3,000,000\) +0\.62\n")
+        self.assertRegex(text, r"14-nc-forward +2,500,000 \(2,000,000…3,000,000\) +0\.62\n")
         root = xml.fromstring(chart.draw(chart.PROXIES, report.Figures(of("nutcracker", [3 << 20])), {}))
         self.assertEqual(len(list(root.iter(TAG + "rect"))), 0)  # of no connections no panel is drawn
         more = Sample("nutcracker", "resident@50/1", 1, resident_bytes=3 << 20)
@@ -272,7 +272,7 @@ class Bounds(unittest.TestCase):
         chapter = servers.Program("03-mwrite", pathlib.Path("x"), "p", frozenset({"store"}))
         self.assertEqual(bounds.of(chapter, table), [self.RATIO, everybody])
         self.assertEqual(bounds.of(MEMCACHED, table), [])
-        proxy = servers.Program("13-nc-event", pathlib.Path("x"), "p", frozenset({"store", "proxy"}))
+        proxy = servers.Program("14-nc-forward", pathlib.Path("x"), "p", frozenset({"store", "proxy"}))
         self.assertEqual(bounds.of(proxy, table), [])
 
     def test_every_bound_names_a_workload(self):
@@ -300,7 +300,7 @@ class Choosing(unittest.TestCase):
         self.assertEqual((through.connections, through.behind, through.label), (7, 2, "get@7/2"))
 
     def test_who_can_do_what(self):
-        one_server = servers.find("13", "build")
+        one_server = servers.find("14", "build")
         for word, able in (("get", [MEMCACHED]), ("get/1", [one_server, NUTCRACKER]), ("get/2", [NUTCRACKER])):
             with self.subTest(word):
                 programs = (MEMCACHED, one_server, NUTCRACKER)
@@ -402,7 +402,7 @@ class WithMemcached(unittest.TestCase):
             self.assertFalse(os.path.exists(f"/proc/{child}"), "a child is left")
 
 
-# Chapter 14 in nothing but how it is started: prints what it was told, and listens where the kernel likes.
+# Chapter 18 in nothing but how it is started: prints what it was told, and listens where the kernel likes.
 STAND_IN = """#!/usr/bin/env python3
 import os, pathlib, signal, socket, sys
 
@@ -421,10 +421,10 @@ signal.pause()
 @unittest.skipUnless(MEMCACHED.path.exists(), "memcached is not installed")
 class Fronting(unittest.TestCase):
     def test_a_proxy_that_knows_port_0(self):
-        path = pathlib.Path(self.enterContext(tempfile.TemporaryDirectory())) / "14-nc-proxy"
+        path = pathlib.Path(self.enterContext(tempfile.TemporaryDirectory())) / "18-nc-stats"
         path.write_text(STAND_IN, encoding="utf-8")
         path.chmod(0o755)
-        proxy = servers.Program("14-nc-proxy", path, "csao", frozenset({"proxy"}))
+        proxy = servers.Program("18-nc-stats", path, "csao", frozenset({"proxy"}))
         with proxies.fronting(proxy, servers.cores()[0], MEMCACHED, 2) as server:
             self.assertTrue(proxies.listens(server.process.pid, server.port))
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from client_test import ClientTest, find_tool, main
+from proxy import can
 from server import HOST, Server
 
 NUTCRACKER = find_tool("nutcracker", "nutcracker")
@@ -104,11 +105,16 @@ class Proxy:
         self._path = Path(self._directory.name)
         conf = self._path / "conf"
         conf.write_text("".join(pool.yaml(self._socket(pool)) for pool in pools), encoding="latin-1")
-        command = [program, "-c", str(conf), "-o", str(self._path / "log"), "-p", str(self._path / "pid"), "-a", HOST]
+        command = [program, "-c", str(conf), "-o", str(self._path / "log"), "-p", str(self._path / "pid")]
         # Somebody may take the port between our finding it and the proxy's; then it ends, and we try the next.
-        if not any(self._start([*command, "-s", str(free_port())], pools[-1]) for _ in range(STARTS)):
+        stats = can(program, "counters")
+        if not any(self._start([*command, *(self._statistics() if stats else ())], pools[-1]) for _ in range(STARTS)):
             self.stop()
             raise AssertionError(f"{' '.join(command)}: did not start\n{self.said}")
+
+    @staticmethod
+    def _statistics() -> tuple[str, ...]:
+        return "-a", HOST, "-s", str(free_port())
 
     def _socket(self, pool: Pool) -> Path:
         return self._path / pool.name
@@ -230,6 +236,8 @@ class NutcrackerKeys(unittest.TestCase):
 
     def test_each_key(self):
         for pool in self.pools:
+            if pool.more == EJECT and not can(ClientTest.program, "ejection"):
+                continue
             with self.subTest(pool.name):
                 theirs, ours = (proxy.servers_of(pool, self.keys) for proxy in self.proxies)
                 self.compare(self.keys, theirs, ours)
@@ -241,6 +249,8 @@ class NutcrackerKeys(unittest.TestCase):
                     self.assertGreater(len(servers), 1, "all keys on one server show nothing")
 
     def test_keys_of_a_multiget(self):
+        if not can(ClientTest.program, "fragments"):
+            return
         keys = self.keys[:2000]
         for pool in self.pools:
             if pool.hash == "murmur" and pool.more != EJECT and not pool.dead:

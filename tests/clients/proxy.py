@@ -1,6 +1,6 @@
 """What the tests of the proxies share: a proxy under test, servers that do what a test wants, and clients with a deadline.
 
-A proxy is chapter 13, chapter 14 or Debian's nutcracker.
+A proxy is a chapter or Debian's nutcracker.
 """
 import contextlib
 import json
@@ -18,6 +18,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from chapters import read_table
 from server import HOST
 
 DEADLINE = 10  # seconds, for whatever is waited for
@@ -144,9 +145,15 @@ class Pool:
         return "\n".join(lines) + "\n"
 
 
+def can(program: str, capability: str) -> bool:
+    """A chapter's row says what it can. nutcracker can everything."""
+    rows = {chapter.name: chapter.capabilities for chapter in read_table()}
+    return capability in rows.get(Path(program).name, {capability})
+
+
 def knows_pools(program: str) -> bool:
-    """Chapter 13 has memcached's command line, and knows one server."""
-    return "nc-event" not in Path(program).name
+    """Chapter 14 has memcached's command line, and knows one server."""
+    return can(program, "pools")
 
 
 @dataclass
@@ -207,7 +214,9 @@ class Proxy:
             listens = [listen.replace(f"{HOST}:0", f"{HOST}:{port}") for listen, port in zip(listens, free)]
             self.ports = [int(listen.rpartition(":")[2]) for listen in listens if ":" in listen]
         self.conf.write_text("".join(p.yaml(l) for p, l in zip(self.pools, listens)), encoding="ascii")
-        where = ["-c", str(self.conf), "-a", HOST, "-s", str(stats_port)]
+        where = ["-c", str(self.conf)]
+        if can(self.program, "counters"):
+            where += ["-a", HOST, "-s", str(stats_port)]
         files = [] if self._is_ours else ["-o", str(self.log), "-p", str(self.path / "nutcracker.pid")]
         return [self.program, *where, *files, *self.flags]
 

@@ -13,7 +13,7 @@ from itertools import product
 from pathlib import Path
 
 from client_test import ClientTest, main
-from proxy import DEADLINE, Fake, Pool, knows_pools, wait_until
+from proxy import DEADLINE, Fake, Pool, can, knows_pools, wait_until
 from server import HOST
 
 PR_SET_CHILD_SUBREAPER = 36
@@ -58,7 +58,8 @@ class ProcessTest(unittest.TestCase):
             return [ClientTest.program, "-l", listen, "-P", pid_file, "-o", f"server={self.server.address}", *user, *flags]
         conf = self.here / "conf"
         conf.write_text(Pool([self.server.address]).yaml(listen), encoding="ascii")
-        return [ClientTest.program, "-c", str(conf), "-s", "0", "-a", HOST, "-p", pid_file, *flags]
+        where = ("-s", "0", "-a", HOST) if can(ClientTest.program, "counters") else ()
+        return [ClientTest.program, "-c", str(conf), *where, "-p", pid_file, *flags]
 
     def start(self, *flags: str, closed: str = "", first: str = ":", within: tuple[str, ...] = (), **more: str) -> int:
         """By way of a shell, which runs `first`, and closes streams."""
@@ -134,7 +135,7 @@ class ProcessTest(unittest.TestCase):
 
     def test_a_signal_as_soon_as_the_port_answers(self):
         ends = [signal.SIGTERM, signal.SIGINT, signal.SIGQUIT]
-        ends += [] if knows_pools(ClientTest.program) else [signal.SIGHUP]  # there it opens the log anew
+        ends += [] if can(ClientTest.program, "counters") else [signal.SIGHUP]  # there it opens the log anew
         for how in ends * EARLY:
             with self.subTest(how):
                 pid, deadline = self.start(), time.monotonic() + DEADLINE
@@ -154,7 +155,7 @@ class ProcessTest(unittest.TestCase):
                 self.stop(pid)
 
     def test_the_log_of_a_daemon_is_opened_anew(self):
-        if not knows_pools(ClientTest.program):
+        if not can(ClientTest.program, "counters"):
             return
         log = self.here / "log"
         pid = self.daemon("-o", str(log))

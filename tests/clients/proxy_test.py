@@ -21,7 +21,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from client_test import ClientTest, find_tool, main
-from proxy import DEADLINE, Fake, Peer, Pool, Proxy, knows_pools, listening_ports, wait_until
+from proxy import DEADLINE, Fake, Peer, Pool, Proxy, can, listening_ports, wait_until
 from server import Server
 
 MEMCACHED = find_tool("memcached", "memcached")
@@ -32,6 +32,7 @@ REFUSED = b"SERVER_ERROR Connection refused\r\n"
 RESET = b"SERVER_ERROR Connection reset by peer\r\n"
 TIMED_OUT = b"SERVER_ERROR Connection timed out\r\n"
 TOO_LARGE = b"SERVER_ERROR object too large for cache\r\n"
+VERSION = b"VERSION 1.4.25\r\n"  # the proxy's own
 NO_MEMORY = b"SERVER_ERROR Cannot allocate memory\r\n"
 MANY_CLIENTS = 1000
 MUCH = 64 * MIB  # more than the kernel's buffers take, and no proxy should keep
@@ -62,7 +63,7 @@ def hit(key: bytes, value: bytes) -> bytes:
 
 def still_serves(client: Peer) -> None:
     """The proxy answers this itself: by then it has seen whatever anybody has sent before."""
-    client.ask(b"nonsense\r\n", b"ERROR\r\n")
+    client.ask(b"version\r\n", VERSION)
 
 
 def hear_lines(client: Peer, most: int) -> list[bytes]:
@@ -178,7 +179,7 @@ class ProxyTest(unittest.TestCase):
 
 
 class OneServer(ProxyTest):
-    """Both chapters."""
+    """From chapter 14 on."""
 
     def front(self, *addresses: str, flags: tuple[str, ...] = (), descriptors: int = 0) -> Proxy:
         return self.start(Pool(addresses or (servers[0].address,)), flags=flags, descriptors=descriptors)
@@ -270,7 +271,7 @@ class OneServer(ProxyTest):
     def test_what_is_no_reply(self):
         fake = self.fake()
         client = self.connect(self.front(fake.address))
-        for reply in (b"VALUE a 0\r\n", b"VALUE a 0 x\r\n", b"VALUE a 0 -1\r\n", b"x" * 70_000):
+        for reply in (b"VALUE a 0\r\n", b"VALUE a 0 x\r\n", b"VALUE a 0 -1\r\n", b"hello world\r\n", b"ENDD\r\n", b"\r\n", b"x" * 70_000):
             with self.subTest(reply[:20]):
                 client.say(b"get a\r\n")
                 behind = self.accept(fake)
@@ -382,7 +383,7 @@ class OneServer(ProxyTest):
         client.ask(b"quit\r\n", b"")
         client.hear_end()
         client = self.connect(proxy)
-        client.ask(b"get none\r\nversion\r\nquit\r\nget none\r\n", b"END\r\nVERSION 1.6.18\r\n")
+        client.ask(b"get none\r\nversion\r\nquit\r\nget none\r\n", b"END\r\n" + VERSION)
         client.hear_end()
 
     def test_a_client_that_never_reads(self):
@@ -420,18 +421,18 @@ class OneServer(ProxyTest):
         self.flood(proxy, client, b"set a 0 0 10000 noreply\r\n%b\r\n" % (b"x" * 10_000))
         self.assertLess(proxy.memory_peak() - before, MUCH // 4)
 
-    def test_errors_between_noreplies_for_a_server_that_does_not_read(self):
-        """The client is listened to again when the server has caught up, not when an error has been answered."""
+    def test_questions_between_noreplies_for_a_server_that_does_not_read(self):
+        """The client is listened to again when the server has caught up, not when a question has been answered."""
         proxy = self.front(self.fake().address)
         client, other = self.connect(proxy), self.connect(proxy)
         before = proxy.memory_peak()
-        words = b"foo\r\nset a 0 0 10000 noreply\r\n%b\r\n" % (b"x" * 10_000)
+        words = b"version\r\nset a 0 0 10000 noreply\r\n%b\r\n" % (b"x" * 10_000)
         client.socket.setblocking(False)
         sent = 0
         with contextlib.suppress(BlockingIOError):
             while sent < MUCH:
                 sent += client.socket.send(words)
-                still_serves(other)  # so the proxy always finds an error and a noreply
+                still_serves(other)  # so the proxy always finds a question and a noreply
         self.assertLess(proxy.memory_peak() - before, MUCH // 4)
 
     def test_values_for_a_server_that_does_not_read(self):
@@ -456,7 +457,7 @@ class OneServer(ProxyTest):
         """No server slows it down: it takes its answers, and there are as many again to give."""
         proxy = self.front()
         loud, other = self.connect(proxy), self.connect(proxy)
-        with shouting(loud, b"x\r\n" * 200_000):
+        with shouting(loud, b"version\r\n" * 50_000):
             other.socket.settimeout(3)
             begun = time.monotonic()
             for _ in range(200):
@@ -501,7 +502,7 @@ class OneServer(ProxyTest):
             client.ask(b"set %b 0 0 %d\r\n%b\r\n" % (self.key, MIB, value), b"STORED\r\n")
             client.ask(b"get %b\r\n" % self.key, hit(self.key, value))
         client.ask(b"set %b 0 0 3000000\r\n%b\r\n" % (self.key, b"x" * 3_000_000), b"SERVER_ERROR object too large for cache\r\n")
-        client.ask(b"version\r\n", b"VERSION 1.6.18\r\n")
+        client.ask(b"version\r\n", VERSION)
 
     def test_noreply(self):
         client = self.connect(self.front())
@@ -510,7 +511,7 @@ class OneServer(ProxyTest):
         client.ask(b"get %b\r\n" % key, hit(key, b"100"))
         client.say(b"touch %b 0 noreply\r\ndecr %b 90 noreply\r\nappend %b 0 0 1 noreply\r\n5\r\n" % (key, key, key))
         # What servers do not take is not answered either.
-        client.say(b"set %b 0 0 noreply\r\nset %b x 0 1 noreply\r\ndelete %b 5 noreply\r\n" % (key, key, key))
+        client.say(b"set %b x 0 1 noreply\r\n7\r\ndelete %b 5 noreply\r\n" % (key, key))
         client.ask(b"get %b\r\n" % key, hit(key, b"10 5"))
 
     def test_a_thousand_clients(self):
@@ -526,19 +527,19 @@ class OneServer(ProxyTest):
         proxy = self.front(descriptors=32)
         clients = [self.connect(proxy) for _ in range(50)]
         for client in clients:
-            client.say(b"nonsense\r\n")
+            client.say(b"version\r\n")
         for _ in clients:
             served = wait_until(lambda: select.select([c.socket for c in clients], [], [], 0)[0], "somebody is served")
             self.assertLess(len(served), 32)
             first = next(c for c in clients if c.socket is served[0])
-            first.hear(b"ERROR\r\n")
+            first.hear(VERSION)
             first.close()
             clients.remove(first)
 
     # ---- lines on which servers and proxies may differ ----
 
     def test_numbers_that_servers_cannot_hold(self):
-        """A server that refuses the line takes the value for a command: then one reply is too many."""
+        """Whoever refuses the line must not take the value for a command: one reply would be too many."""
         client = self.connect(self.front())
         for number in (b"2147483648", b"4294967296", b"9223372036854775808", b"18446744073709551615", b"18446744073709551616"):
             for fields in (b"%b 0 7", b"0 %b 7", b"0 -%b 7"):
@@ -549,10 +550,10 @@ class OneServer(ProxyTest):
                         replies = client.hear_line() if not silent else b""
                         while not replies.endswith(b"END\r\n"):
                             replies += client.hear_line()
-                        # "version" is the value, or the next request.
-                        refusal, version = b"CLIENT_ERROR bad command line format\r\n", b"VERSION 1.6.18\r\n"
+                        # "version" is the value: it is stored, or thrown away, and never answered.
+                        refusal = b"CLIENT_ERROR bad command line format\r\n"
                         replies = replies.removesuffix(b"END\r\n")
-                        wanted = (b"", version) if silent else (b"STORED\r\n", refusal + version)
+                        wanted = (b"",) if silent else (b"STORED\r\n", refusal)
                         self.assertIn(replies, wanted)
 
     def test_a_carriage_return_within_a_line(self):
@@ -570,6 +571,43 @@ class OneServer(ProxyTest):
         gets = (b"get %b", b"gets none %b none", b"get %b" % (b"none " * 100) + b"%b")
         for request in (*gets, b"delete %b", b"incr %b 1", b"touch %b 0"):
             client.ask(request % key + b"\r\nget none\r\n", error + b"END\r\n")
+
+    def test_a_value_is_never_a_command(self):
+        """It is thrown away where its length can be told; where it cannot, the proxy answers and hangs up."""
+        proxy = self.front()
+        judge = self.connect(proxy)
+        victim = b"set %b 0 0 4\r\n%%b" % self.key
+        judge.ask(victim % b"good\r\n", b"STORED\r\n")
+        value = victim % b"evil"
+        bad, error = b"CLIENT_ERROR bad command line format\r\n", b"ERROR\r\n"
+        long_key = b"set %b 0 0 %d" % (b"k" * 251, len(value))
+        for line in (long_key, b"set k x 0 %d" % len(value), b"cas k 0 0 %d x" % len(value)):
+            with self.subTest(line):
+                client = self.connect(proxy)
+                client.ask(line + b"\r\n" + value + b"\r\nget none\r\n", bad + b"END\r\n")
+        for line, answer in ((b"set k 0 0", error), (b"set k 0 0 x", bad), (b"set k 0 0 -1", bad), (b"set a b 0 0 5", bad),
+                             (b"set k 0 0 1 2 3", error), (b"ms k 30", error), (b"nonsense", error), (b"", error)):
+            with self.subTest(line):
+                client = self.connect(proxy)
+                client.ask(b"get none\r\n" + line + b"\r\nx\r\n" + value + b"\r\n", b"END\r\n" + answer)
+                client.hear_end()
+        for line in (b"set k 0 0 noreply", b"set k 0 0 x noreply"):
+            client = self.connect(proxy)
+            client.say(line + b"\r\n" + value + b"\r\n")
+            client.hear_end()
+        judge.ask(b"get %b\r\n" % self.key, hit(self.key, b"good"))
+
+    def test_what_touches_as_it_gets(self):
+        """A server that does not know the command says ERROR, and all are in step."""
+        client = self.connect(self.front())
+        client.ask(b"set %b 0 0 1\r\nx\r\n" % self.key, b"STORED\r\n")
+        client.ask(b"gat 0 %b\r\ngat 100 none\r\ngat 0\r\ngats\r\n" % self.key, hit(self.key, b"x") + b"END\r\n" + b"ERROR\r\n" * 2)
+        client = self.connect(self.front(self.chapter_12().address))
+        client.ask(b"gat 0 a\r\nget a\r\n", b"ERROR\r\nEND\r\n")
+
+    def test_the_version_is_the_proxys_own(self):
+        client = self.connect(self.front(self.fake(listens=False).address))
+        client.ask(b"version\r\nget a\r\nversion\r\n", VERSION + REFUSED + VERSION)
 
     # ---- the process ----
 
@@ -694,9 +732,186 @@ def left_by_the_client(test: ProxyTest, start: Callable) -> tuple[Proxy, dict[st
 
 
 class Pools(ProxyTest):
-    """Chapter 14 only: many servers, a configuration file, statistics."""
+    """From chapter 15 on: many servers, and a configuration file."""
 
-    # ---- servers that fail ----
+    def test_a_get_over_several_servers(self):
+        """Is refused, until a chapter splits it."""
+        if can(ClientTest.program, "fragments"):
+            return
+        fakes = [self.fake() for _ in range(2)]
+        client = self.connect(self.start(Pool([fake.address for fake in fakes], BY_CRC)))
+        (a, c, *_), (b, *_) = keys_of(0, 2), keys_of(1, 2)
+        client.say(b"get %b %b\r\ngets %b %b %b\r\n" % (a, b, a, c, b))
+        for _ in range(2):
+            self.assertRegex(client.hear_line(), rb"^CLIENT_ERROR .* several servers")
+        client.say(b"get %b %b\r\n" % (a, c))
+        self.accept(fakes[0]).answer(b"get %b %b\r\n" % (a, c), b"END\r\n")
+        client.hear(b"END\r\n")
+        self.assertFalse(fakes[1].is_wanted())
+
+    def test_a_server_that_does_not_read_is_not_the_others_concern(self):
+        """Nor that of who asks the others for more than the proxy keeps for a client at a time."""
+        stuck = self.fake()
+        proxy = self.start(Pool([stuck.address, servers[0].address], BY_CRC))
+        (a, *_), (b, *_) = keys_of(0, 2), keys_of(1, 2)
+        self.flood(proxy, self.connect(proxy), b"set %b 0 0 100000\r\n%b\r\n" % (a, b"x" * 100_000))
+        client = self.connect(proxy)
+        client.ask(b"delete %b\r\n" % b * 1000, b"NOT_FOUND\r\n" * 1000)
+
+    def test_small_replies_that_wait_take_little_memory(self):
+        silent, quick = self.fake(), self.fake()
+        proxy = self.start(Pool([silent.address, quick.address], BY_CRC))
+        (a, *_), (b, *_) = keys_of(0, 2), keys_of(1, 2)
+        clients = [self.connect(proxy) for _ in range(20)]
+        other = self.connect(proxy)
+        for client in clients:
+            client.say(b"get %b\r\n" % a)
+        self.accept(silent).hear(b"get %b\r\n" % a * len(clients))
+        before, behind = proxy.memory_peak(), None
+        much = b"x" * 20_000
+        for _ in range(100):
+            for client in clients:
+                client.say(b"get %b\r\n" % b)
+                behind = behind or self.accept(quick)
+                behind.answer(b"get %b\r\n" % b, b"END\r\n")
+            other.say(b"get %b\r\n" % b)  # a block full, so that no two of the others share one
+            behind.answer(b"get %b\r\n" % b, hit(b, much))
+            other.hear(hit(b, much))
+        self.assertLess(proxy.memory_peak() - before, 8 * MIB)
+
+    def test_several_connections_to_a_server(self):
+        """They are used in turn."""
+        fake = self.fake()
+        client = self.connect(self.start(Pool([fake.address], "server_connections: 3")))
+        client.say(b"".join(b"get %d\r\n" % n for n in range(9)))
+        behind = [self.accept(fake) for _ in range(3)]
+        asked = [[peer.hear_line() for _ in range(3)] for peer in behind]
+        self.assertEqual(sorted(asked), [[b"get %d\r\n" % (n + i) for i in (0, 3, 6)] for n in range(3)])
+        # The last one answers first; the client hears them in its own order.
+        for peer, lines in sorted(zip(behind, asked), key=lambda both: both[1], reverse=True):
+            peer.say(b"".join(hit(line.split()[1], b"x") for line in lines))
+        client.hear(b"".join(hit(b"%d" % n, b"x") for n in range(9)))
+        self.assertFalse(fake.is_wanted())
+
+    def test_preconnect(self):
+        fake, dead = self.fake(), self.fake(listens=False)
+        self.start(Pool([fake.address, dead.address], "preconnect: true\nserver_connections: 3"))
+        for _ in range(3):
+            self.accept(fake)
+
+    def test_no_more_clients_than_allowed(self):
+        fake = self.fake()
+        proxy = self.start(Pool([fake.address], "client_connections: 2"))
+        clients = [self.connect(proxy) for _ in range(2)]
+        for client in clients:
+            still_serves(client)
+        for _ in range(3):
+            self.connect(proxy).hear_end()
+        still_serves(clients[1])
+        clients.pop().close()
+
+        def gets_in() -> bool:
+            client = self.connect(proxy)
+            with contextlib.suppress(AssertionError, ConnectionError):
+                still_serves(client)
+                return True
+            return False
+
+        wait_until(gets_in, "there is room for another")
+        still_serves(clients[0])
+
+    def test_several_pools_and_a_socket_that_is_a_file(self):
+        here = self.directory()
+        pools = [Pool([server.address], name=f"pool{n}") for n, server in enumerate(servers[:3])]
+        pools.append(Pool([servers[3].address, servers[4].address], name="file", listen=f"{here}/socket 0600"))
+        proxy = self.start(*pools)
+        self.assertEqual(len(proxy.ports), 3)
+        self.assertEqual((here / "socket").stat().st_mode & 0o777, 0o600)
+        file = socket.socket(socket.AF_UNIX)
+        file.connect(str(here / "socket"))
+        clients = [*(self.connect(proxy, n) for n in range(3)), Peer(file)]
+        self.addCleanup(clients[-1].close)
+        for n, client in enumerate(clients):
+            client.ask(b"set %b 0 0 1\r\n%d\r\n" % (self.key, n), b"STORED\r\n")
+        for n, client in enumerate(clients):
+            client.ask(b"get %b\r\n" % self.key, hit(self.key, b"%d" % n))
+        for n, server in enumerate(servers[:3]):
+            with server.connect() as connection:
+                Peer(connection).ask(b"get %b\r\n" % self.key, hit(self.key, b"%d" % n))
+
+    def test_a_listener_that_is_a_file_goes_with_the_proxy(self):
+        path = self.directory() / "front"
+        proxy = Proxy(ClientTest.program, [Pool([servers[0].address]), Pool([servers[0].address], name="b", listen=str(path))])
+        self.assertTrue(path.is_socket())
+        proxy.stop()
+        self.assertFalse(path.exists())
+
+    def test_a_server_whose_socket_is_a_file(self):
+        here = self.directory()
+        listener = self.enterContext(socket.socket(socket.AF_UNIX))
+        client = self.connect(self.start(Pool([f"{here}/behind"])))
+        client.ask(b"get a\r\n", b"SERVER_ERROR No such file or directory\r\n")
+        listener.bind(f"{here}/behind")
+        client.ask(b"get a\r\n", REFUSED)
+        listener.listen()
+        listener.settimeout(DEADLINE)
+        client.say(b"get a\r\n")
+        behind = Peer(listener.accept()[0])
+        self.addCleanup(behind.close)
+        behind.answer(b"get a\r\n", b"END\r\n")
+        client.hear(b"END\r\n")
+
+    def test_a_server_with_an_ipv6_address(self):
+        listener = self.enterContext(socket.socket(socket.AF_INET6))
+        try:
+            listener.bind(("::1", 0))
+        except OSError as problem:
+            self.skipTest(f"this machine has no ::1: {problem}")
+        listener.listen()
+        listener.settimeout(DEADLINE)
+        client = self.connect(self.start(Pool([f"::1:{listener.getsockname()[1]}"])))
+        client.say(b"get a\r\n")
+        behind = Peer(listener.accept()[0])
+        self.addCleanup(behind.close)
+        behind.answer(b"get a\r\n", b"END\r\n")
+        client.hear(b"END\r\n")
+
+    def test_whether_clients_are_asked_for_a_sign_of_life(self):
+        for kept, wanted in (("true", KEEPALIVE), ("false", NO_TIMER)):
+            with self.subTest(kept):
+                proxy = self.start(Pool([servers[0].address], f"tcpkeepalive: {kept}"))
+                client = self.connect(proxy)
+                still_serves(client)
+                # Until the client's kernel has acknowledged the answer, another timer hides this one.
+                wait_until(lambda: timer(client) == wanted, f"its timer is {wanted}")
+
+    def test_commands_that_are_for_no_server_in_particular(self):
+        client = self.connect(self.start(Pool([server.address for server in servers])))
+        for command in (b"flush_all", b"stats", b"verbosity 1", b"flush_all 10", b"stats items"):
+            client.say(command + b"\r\n")
+            self.assertRegex(client.hear_line(), rb"^CLIENT_ERROR ")
+        client.ask(b"flush_all noreply\r\nverbosity 1 noreply\r\nversion\r\n", VERSION)
+
+    def test_a_conf_is_tried(self):
+        here = self.directory()
+        conf = here / "conf"
+        for text, status in ((Pool(["127.0.0.1:11211"]).yaml("127.0.0.1:0"), 0), ("pool:\n  listen: nowhere\n", 1)):
+            conf.write_text(text, encoding="ascii")
+            done = subprocess.run([ClientTest.program, "-t", "-c", conf], capture_output=True, text=True, timeout=DEADLINE)
+            self.assertEqual(done.returncode, status, done.stderr)
+            self.assertRegex(done.stderr, r"\A[^\n]+\n\Z")
+
+
+class Fragments(ProxyTest):
+    """From chapter 16 on: gets over several servers."""
+
+    def test_what_touches_is_split_as_well(self):
+        client = self.connect(self.start(Pool([server.address for server in servers])))
+        keys = [b"%b%d" % (self.key, n) for n in range(20)]
+        client.ask(b"".join(b"set %b 0 0 1\r\nx\r\n" % key for key in keys), b"STORED\r\n" * len(keys))
+        client.ask(b"gat 100 %b\r\n" % b" ".join(keys), b"".join(item(key, b"x") for key in keys) + b"END\r\n")
+        client.ask(b"gat -1 %b\r\n" % b" ".join(keys[1:]), b"".join(item(key, b"x") for key in keys[1:]) + b"END\r\n")
+        client.ask(b"get %b\r\n" % b" ".join(keys), hit(keys[0], b"x"))
 
     def test_a_dead_server_is_not_the_others_concern(self):
         dead = self.fake(listens=False)
@@ -713,107 +928,6 @@ class Pools(ProxyTest):
             b"get %b\r\nget %b %b\r\nget %b\r\nget %b\r\n" % (ours, lost, ours, ours, lost),
             hit(ours, b"ok") + REFUSED + hit(ours, b"ok") + REFUSED,
         )
-
-    def test_a_server_that_never_answers(self):
-        fake = self.fake()
-        client = self.connect(self.start(Pool([servers[0].address, fake.address], BY_CRC + "\ntimeout: 100")))
-        (ours, *_), (slow, *_) = keys_of(0, 2), keys_of(1, 2)
-        client.ask(b"set %b 0 0 2\r\nok\r\n" % ours, b"STORED\r\n")
-        client.say(b"get %b\r\nget %b\r\nget %b %b\r\n" % (slow, ours, ours, slow))
-        behind = self.accept(fake)
-        behind.hear(b"get %b\r\nget %b\r\n" % (slow, slow))
-        client.hear(TIMED_OUT + hit(ours, b"ok") + TIMED_OUT)
-        # Its late answer finds nobody.
-        behind.hear_end()
-        client.say(b"get %b\r\n" % slow)
-        self.accept(fake).answer(b"get %b\r\n" % slow, hit(slow, b"in time"))
-        client.hear(hit(slow, b"in time"))
-
-    def test_a_server_that_stops_within_a_value(self):
-        fake = self.fake()
-        client = self.connect(self.start(Pool([fake.address], "timeout: 100")))
-        client.say(b"get a\r\n")
-        self.accept(fake).answer(b"get a\r\n", b"VALUE a 0 10\r\nhalf")
-        client.hear(TIMED_OUT)
-
-    def test_a_server_that_never_answers_a_client_that_was_held_back(self):
-        """The client has asked so much else that its last request waited; from then on it is timed as any other."""
-        fake = self.fake()
-        client = self.connect(self.start(Pool([fake.address], "timeout: 400")))
-        client.say(b"get a\r\n")
-        behind = self.accept(fake)
-        behind.answer(b"get a\r\n", b"END\r\n")
-        client.hear(b"END\r\n")
-        client.socket.settimeout(3)
-        client.ask(b"foo\r\n" * 200 + b"get a\r\n", b"ERROR\r\n" * 200 + TIMED_OUT)
-
-    def test_a_value_that_is_too_large_ejects_nobody(self):
-        rules = "auto_eject_hosts: true\nserver_failure_limit: 2\nserver_retry_timeout: 60000"
-        proxy = self.start(Pool([self.chapter_12("-I", "1m").address], rules), flags=("-i", "20"))
-        self.sets_too_much(self.connect(proxy), self.connect(proxy))
-        stats = proxy.wait_for_stats(lambda s: s["pool"]["one"]["responses"] == 402, "all is counted")
-        self.assertEqual((stats["pool"]["server_ejects"], stats["pool"]["one"]["server_err"]), (0, 0))
-
-    def test_an_idle_server_is_not_late(self):
-        fake = self.fake()
-        proxy = self.start(Pool([fake.address], "timeout: 50"), flags=("-i", "20"))
-        client = self.connect(proxy)
-        client.say(b"get a\r\n")
-        behind = self.accept(fake)
-        behind.answer(b"get a\r\n", b"END\r\n")
-        client.hear(b"END\r\n")
-        self.assertEqual(select.select([behind.socket], [], [], 0.2)[0], [], "the connection was closed")
-        client.say(b"get a\r\n")
-        behind.answer(b"get a\r\n", b"END\r\n")
-        client.hear(b"END\r\n")
-
-    def test_ejection_and_return(self):
-        away = self.fake(listens=False)
-        rules = BY_CRC + "\nauto_eject_hosts: true\nserver_failure_limit: 2\nserver_retry_timeout: 500"
-        proxy = self.start(Pool([servers[0].address, away.address], rules), flags=("-i", "20"))
-        client = self.connect(proxy)
-        (lost, *_) = keys_of(1, 2)
-        client.ask(b"get %b\r\n" % lost, REFUSED)
-        client.ask(b"get %b\r\n" % lost, REFUSED)
-        client.ask(b"set %b 0 0 4\r\nhere\r\nget %b\r\n" % (lost, lost), b"STORED\r\n" + hit(lost, b"here"))
-        stats = proxy.wait_for_stats(lambda s: s["pool"]["server_ejects"] == 1, "the ejection is counted")
-        self.assertEqual(stats["pool"]["two"]["server_err"], 2)
-        self.assertAlmostEqual(stats["pool"]["two"]["server_ejected_at"] / 1e6, stats["timestamp"], delta=30)
-        self.assertEqual(stats["pool"]["one"]["server_ejected_at"], 0)
-        away.listen()
-
-        def is_asked() -> bool:
-            if not away.is_wanted():
-                client.say(b"get %b\r\n" % lost)
-                if not select.select([client.socket], [], [], 0.05)[0]:
-                    return away.is_wanted()
-                client.hear(hit(lost, b"here"))
-            return away.is_wanted()
-
-        wait_until(is_asked, "the server has its keys again")
-        self.accept(away).answer(b"get %b\r\n" % lost, b"END\r\n")
-        client.hear(b"END\r\n")
-
-    def test_all_servers_ejected(self):
-        away = [self.fake(listens=False) for _ in range(2)]
-        rules = "auto_eject_hosts: true\nserver_failure_limit: 1\nserver_retry_timeout: 300"
-        client = self.connect(self.start(Pool([fake.address for fake in away], rules)))
-        for _ in range(5):
-            client.ask(b"get a\r\nget a b c d e f\r\ndelete a noreply\r\n", 2 * REFUSED)
-        for fake in away:
-            fake.listen()
-
-        def is_asked() -> bool:
-            client.say(b"get a\r\n")
-            if select.select([client.socket], [], [], 0.05)[0]:
-                client.hear(REFUSED)
-                return False
-            return True
-
-        wait_until(is_asked, "a server has its keys again")
-        fake = wait_until(lambda: next((f for f in away if f.is_wanted()), None), "a server is asked")
-        self.accept(fake).answer(b"get a\r\n", b"END\r\n")
-        client.hear(b"END\r\n")
 
     def test_a_split_get_whose_servers_disagree(self):
         """One error stands for the whole. The next request goes on."""
@@ -889,109 +1003,6 @@ class Pools(ProxyTest):
         quick.answer(b"get %b\r\n" % c * 2, b"END\r\n" * 2)
         client.hear(b"END\r\n" * 2)
 
-    # ---- connections ----
-
-    def test_several_connections_to_a_server(self):
-        """They are used in turn."""
-        fake = self.fake()
-        client = self.connect(self.start(Pool([fake.address], "server_connections: 3")))
-        client.say(b"".join(b"get %d\r\n" % n for n in range(9)))
-        behind = [self.accept(fake) for _ in range(3)]
-        asked = [[peer.hear_line() for _ in range(3)] for peer in behind]
-        self.assertEqual(sorted(asked), [[b"get %d\r\n" % (n + i) for i in (0, 3, 6)] for n in range(3)])
-        # The last one answers first; the client hears them in its own order.
-        for peer, lines in sorted(zip(behind, asked), key=lambda both: both[1], reverse=True):
-            peer.say(b"".join(hit(line.split()[1], b"x") for line in lines))
-        client.hear(b"".join(hit(b"%d" % n, b"x") for n in range(9)))
-        self.assertFalse(fake.is_wanted())
-
-    def test_preconnect(self):
-        fake, dead = self.fake(), self.fake(listens=False)
-        self.start(Pool([fake.address, dead.address], "preconnect: true\nserver_connections: 3"))
-        for _ in range(3):
-            self.accept(fake)
-
-    def test_no_more_clients_than_allowed(self):
-        fake = self.fake()
-        proxy = self.start(Pool([fake.address], "client_connections: 2"))
-        clients = [self.connect(proxy) for _ in range(2)]
-        for client in clients:
-            still_serves(client)
-        for _ in range(3):
-            self.connect(proxy).hear_end()
-        still_serves(clients[1])
-        clients.pop().close()
-
-        def gets_in() -> bool:
-            client = self.connect(proxy)
-            with contextlib.suppress(AssertionError, ConnectionError):
-                still_serves(client)
-                return True
-            return False
-
-        wait_until(gets_in, "there is room for another")
-        still_serves(clients[0])
-
-    def test_several_pools_and_a_socket_that_is_a_file(self):
-        here = self.directory()
-        pools = [Pool([server.address], name=f"pool{n}") for n, server in enumerate(servers[:3])]
-        pools.append(Pool([servers[3].address, servers[4].address], name="file", listen=f"{here}/socket 0600"))
-        proxy = self.start(*pools)
-        self.assertEqual(len(proxy.ports), 3)
-        self.assertEqual((here / "socket").stat().st_mode & 0o777, 0o600)
-        file = socket.socket(socket.AF_UNIX)
-        file.connect(str(here / "socket"))
-        clients = [*(self.connect(proxy, n) for n in range(3)), Peer(file)]
-        self.addCleanup(clients[-1].close)
-        for n, client in enumerate(clients):
-            client.ask(b"set %b 0 0 1\r\n%d\r\n" % (self.key, n), b"STORED\r\n")
-        for n, client in enumerate(clients):
-            client.ask(b"get %b\r\n" % self.key, hit(self.key, b"%d" % n))
-        for n, server in enumerate(servers[:3]):
-            with server.connect() as connection:
-                Peer(connection).ask(b"get %b\r\n" % self.key, hit(self.key, b"%d" % n))
-
-    def test_a_server_whose_socket_is_a_file(self):
-        here = self.directory()
-        listener = self.enterContext(socket.socket(socket.AF_UNIX))
-        client = self.connect(self.start(Pool([f"{here}/behind"])))
-        client.ask(b"get a\r\n", b"SERVER_ERROR No such file or directory\r\n")
-        listener.bind(f"{here}/behind")
-        client.ask(b"get a\r\n", REFUSED)
-        listener.listen()
-        listener.settimeout(DEADLINE)
-        client.say(b"get a\r\n")
-        behind = Peer(listener.accept()[0])
-        self.addCleanup(behind.close)
-        behind.answer(b"get a\r\n", b"END\r\n")
-        client.hear(b"END\r\n")
-
-    def test_a_server_with_an_ipv6_address(self):
-        listener = self.enterContext(socket.socket(socket.AF_INET6))
-        try:
-            listener.bind(("::1", 0))
-        except OSError as problem:
-            self.skipTest(f"this machine has no ::1: {problem}")
-        listener.listen()
-        listener.settimeout(DEADLINE)
-        client = self.connect(self.start(Pool([f"::1:{listener.getsockname()[1]}"])))
-        client.say(b"get a\r\n")
-        behind = Peer(listener.accept()[0])
-        self.addCleanup(behind.close)
-        behind.answer(b"get a\r\n", b"END\r\n")
-        client.hear(b"END\r\n")
-
-    def test_whether_clients_are_asked_for_a_sign_of_life(self):
-        for kept, wanted in (("true", KEEPALIVE), ("false", NO_TIMER)):
-            with self.subTest(kept):
-                proxy = self.start(Pool([servers[0].address], f"tcpkeepalive: {kept}"))
-                client = self.connect(proxy)
-                still_serves(client)
-                # Until the client's kernel has acknowledged the answer, another timer hides this one.
-                wait_until(lambda: timer(client) == wanted, f"its timer is {wanted}")
-
-    # ---- many keys ----
-
     def test_500_keys_over_five_servers(self):
         """With repeats and misses: what is found comes in the order in which it was asked for."""
         client = self.connect(self.start(Pool([server.address for server in servers])))
@@ -1007,14 +1018,151 @@ class Pools(ProxyTest):
                 b"".join(item(key, key * 10) for key in keys if key in there) + b"END\r\n",
             )
 
-    def test_commands_that_are_for_no_server_in_particular(self):
-        client = self.connect(self.start(Pool([server.address for server in servers])))
-        for command in (b"flush_all", b"stats", b"verbosity 1", b"flush_all 10", b"stats items"):
-            client.say(command + b"\r\n")
-            self.assertRegex(client.hear_line(), rb"^CLIENT_ERROR ")
-        client.ask(b"flush_all noreply\r\nverbosity 1 noreply\r\nversion\r\n", b"VERSION 1.6.18\r\n")
 
-    # ---- statistics ----
+class Ejection(ProxyTest):
+    """From chapter 17 on: time-outs, and servers that leave the ring."""
+
+    def test_a_server_may_hang_up_on_who_is_silent(self):
+        """Four times, and is not ejected."""
+        rules = BY_CRC + "\nauto_eject_hosts: true\nserver_failure_limit: 3\nserver_retry_timeout: 60000"
+        fake = self.fake()
+        proxy = self.start(Pool([servers[0].address, fake.address], rules + "\npreconnect: true\nserver_connections: 4"))
+        for peer in [self.accept(fake) for _ in range(4)]:
+            peer.socket.shutdown(socket.SHUT_WR)
+            peer.hear_end()
+        client, (key, *_) = self.connect(proxy), keys_of(1, 2)
+        client.say(b"get %b\r\n" % key)
+        self.accept(fake).answer(b"get %b\r\n" % key, b"END\r\n")
+        client.hear(b"END\r\n")
+
+    def test_a_proxy_that_is_late_does_not_blame_the_server(self):
+        """It is stopped while the answer comes, for longer than a server may take."""
+        fake = self.fake()
+        proxy = self.start(Pool([fake.address], "timeout: 300"))
+        client = self.connect(proxy)
+        client.say(b"get a\r\n")
+        behind = self.accept(fake)
+        behind.hear(b"get a\r\n")
+        proxy.process.send_signal(signal.SIGSTOP)
+        try:
+            behind.say(b"END\r\n")
+            client.socket.settimeout(0.4)
+            self.assertRaises(TimeoutError, client.socket.recv, 1)
+        finally:
+            proxy.process.send_signal(signal.SIGCONT)
+        client.socket.settimeout(DEADLINE)
+        client.hear(b"END\r\n")
+
+    def test_a_server_that_never_answers(self):
+        fake = self.fake()
+        client = self.connect(self.start(Pool([servers[0].address, fake.address], BY_CRC + "\ntimeout: 100")))
+        (ours, *_), (slow, *_) = keys_of(0, 2), keys_of(1, 2)
+        client.ask(b"set %b 0 0 2\r\nok\r\n" % ours, b"STORED\r\n")
+        client.say(b"get %b\r\nget %b\r\nget %b %b\r\n" % (slow, ours, ours, slow))
+        behind = self.accept(fake)
+        behind.hear(b"get %b\r\nget %b\r\n" % (slow, slow))
+        client.hear(TIMED_OUT + hit(ours, b"ok") + TIMED_OUT)
+        # Its late answer finds nobody.
+        behind.hear_end()
+        client.say(b"get %b\r\n" % slow)
+        self.accept(fake).answer(b"get %b\r\n" % slow, hit(slow, b"in time"))
+        client.hear(hit(slow, b"in time"))
+
+    def test_a_server_that_stops_within_a_value(self):
+        fake = self.fake()
+        client = self.connect(self.start(Pool([fake.address], "timeout: 100")))
+        client.say(b"get a\r\n")
+        self.accept(fake).answer(b"get a\r\n", b"VALUE a 0 10\r\nhalf")
+        client.hear(TIMED_OUT)
+
+    def test_a_server_that_never_answers_a_client_that_was_held_back(self):
+        """The client has asked so much else that its last request waited; from then on it is timed as any other."""
+        fake = self.fake()
+        client = self.connect(self.start(Pool([fake.address], "timeout: 400")))
+        client.say(b"get a\r\n")
+        behind = self.accept(fake)
+        behind.answer(b"get a\r\n", b"END\r\n")
+        client.hear(b"END\r\n")
+        client.socket.settimeout(3)
+        client.ask(b"version\r\n" * 200 + b"get a\r\n", VERSION * 200 + TIMED_OUT)
+
+    def test_an_idle_server_is_not_late(self):
+        fake = self.fake()
+        proxy = self.start(Pool([fake.address], "timeout: 50"))
+        client = self.connect(proxy)
+        client.say(b"get a\r\n")
+        behind = self.accept(fake)
+        behind.answer(b"get a\r\n", b"END\r\n")
+        client.hear(b"END\r\n")
+        self.assertEqual(select.select([behind.socket], [], [], 0.2)[0], [], "the connection was closed")
+        client.say(b"get a\r\n")
+        behind.answer(b"get a\r\n", b"END\r\n")
+        client.hear(b"END\r\n")
+
+    def test_ejection_and_return(self):
+        away = self.fake(listens=False)
+        rules = BY_CRC + "\nauto_eject_hosts: true\nserver_failure_limit: 2\nserver_retry_timeout: 500"
+        client = self.connect(self.start(Pool([servers[0].address, away.address], rules)))
+        (lost, *_) = keys_of(1, 2)
+        client.ask(b"get %b\r\n" % lost, REFUSED)
+        client.ask(b"get %b\r\n" % lost, REFUSED)
+        client.ask(b"set %b 0 0 4\r\nhere\r\nget %b\r\n" % (lost, lost), b"STORED\r\n" + hit(lost, b"here"))
+        away.listen()
+
+        def is_asked() -> bool:
+            if not away.is_wanted():
+                client.say(b"get %b\r\n" % lost)
+                if not select.select([client.socket], [], [], 0.05)[0]:
+                    return away.is_wanted()
+                client.hear(hit(lost, b"here"))
+            return away.is_wanted()
+
+        wait_until(is_asked, "the server has its keys again")
+        self.accept(away).answer(b"get %b\r\n" % lost, b"END\r\n")
+        client.hear(b"END\r\n")
+
+    def test_all_servers_ejected(self):
+        away = [self.fake(listens=False) for _ in range(2)]
+        rules = "auto_eject_hosts: true\nserver_failure_limit: 1\nserver_retry_timeout: 300"
+        client = self.connect(self.start(Pool([fake.address for fake in away], rules)))
+        for _ in range(5):
+            client.ask(b"get a\r\nget a b c d e f\r\ndelete a noreply\r\n", 2 * REFUSED)
+        for fake in away:
+            fake.listen()
+
+        def is_asked() -> bool:
+            client.say(b"get a\r\n")
+            if select.select([client.socket], [], [], 0.05)[0]:
+                client.hear(REFUSED)
+                return False
+            return True
+
+        wait_until(is_asked, "a server has its keys again")
+        fake = wait_until(lambda: next((f for f in away if f.is_wanted()), None), "a server is asked")
+        self.accept(fake).answer(b"get a\r\n", b"END\r\n")
+        client.hear(b"END\r\n")
+
+
+class Counters(ProxyTest):
+    """Chapter 18: statistics, and a log that is opened anew."""
+
+    def test_a_value_that_is_too_large_ejects_nobody(self):
+        rules = "auto_eject_hosts: true\nserver_failure_limit: 2\nserver_retry_timeout: 60000"
+        proxy = self.start(Pool([self.chapter_12("-I", "1m").address], rules), flags=("-i", "20"))
+        self.sets_too_much(self.connect(proxy), self.connect(proxy))
+        stats = proxy.wait_for_stats(lambda s: s["pool"]["one"]["responses"] == 402, "all is counted")
+        self.assertEqual((stats["pool"]["server_ejects"], stats["pool"]["one"]["server_err"]), (0, 0))
+
+    def test_an_ejection_is_counted(self):
+        rules = BY_CRC + "\nauto_eject_hosts: true\nserver_failure_limit: 2"
+        proxy = self.start(Pool([servers[0].address, self.fake(listens=False).address], rules), flags=("-i", "20"))
+        client, (lost, *_) = self.connect(proxy), keys_of(1, 2)
+        for _ in range(2):
+            client.ask(b"get %b\r\n" % lost, REFUSED)
+        stats = proxy.wait_for_stats(lambda s: s["pool"]["server_ejects"] == 1, "the ejection is counted")
+        self.assertEqual(stats["pool"]["two"]["server_err"], 2)
+        self.assertAlmostEqual(stats["pool"]["two"]["server_ejected_at"] / 1e6, stats["timestamp"], delta=30)
+        self.assertEqual(stats["pool"]["one"]["server_ejected_at"], 0)
 
     def test_statistics_have_nutcrackers_names_and_types(self):
         pools = [Pool([servers[0].address, servers[1].address], name="a"), Pool([servers[2].address], name="b")]
@@ -1125,8 +1273,6 @@ class Pools(ProxyTest):
         asks.settimeout(DEADLINE)
         self.assertTrue(asks.recv(100).startswith(b'{"service":"nutcracker"'))
 
-    # ---- the process ----
-
     def test_the_log_is_opened_anew(self):
         here = self.directory()
         log, moved = here / "log", here / "log.1"
@@ -1198,22 +1344,13 @@ class Pools(ProxyTest):
             port = int(ports.read_text(encoding="ascii").splitlines()[0].rpartition(" ")[2])
             self.assertIn(port, listening_ports(number))
             with socket.create_connection(("127.0.0.1", port), timeout=DEADLINE) as connection:
-                Peer(connection).ask(b"version\r\n", b"VERSION 1.6.18\r\n")
+                Peer(connection).ask(b"version\r\n", VERSION)
         finally:
             os.kill(number, signal.SIGTERM)
             ended = select.select([life], [], [], DEADLINE)[0]
             os.close(life)
         self.assertTrue(ended)
         self.assertFalse(pid_file.exists())
-
-    def test_a_conf_is_tried(self):
-        here = self.directory()
-        conf = here / "conf"
-        for text, status in ((Pool(["127.0.0.1:11211"]).yaml("127.0.0.1:0"), 0), ("pool:\n  listen: nowhere\n", 1)):
-            conf.write_text(text, encoding="ascii")
-            done = subprocess.run([ClientTest.program, "-t", "-c", conf], capture_output=True, text=True, timeout=DEADLINE)
-            self.assertEqual(done.returncode, status, done.stderr)
-            self.assertRegex(done.stderr, r"\A[^\n]+\n\Z")
 
 
 def shape(stats: dict) -> dict:
@@ -1232,7 +1369,8 @@ def numbers(stats: dict, path: str = "") -> dict[str, int]:
 
 
 def load_tests(loader: unittest.TestLoader, *_) -> unittest.TestSuite:
-    classes = [OneServer, Pools] if knows_pools(ClientTest.program) else [OneServer]
+    parts = {"proxy": OneServer, "pools": Pools, "fragments": Fragments, "ejection": Ejection, "counters": Counters}
+    classes = [part for capability, part in parts.items() if can(ClientTest.program, capability)]
     return unittest.TestSuite(map(loader.loadTestsFromTestCase, classes))
 
 

@@ -4,7 +4,7 @@
     behind.py PROXY SERVER [FLAG]...
 
 The flags are memcached's. Those that say where to listen go to the proxy, all others to the server, which listens where the
-kernel likes, and ends with the proxy. Behind one that takes a nutcracker.yml there are several servers.
+kernel likes, and ends with the proxy. Behind one that splits a get there are several servers.
 """
 import ctypes
 import os
@@ -13,6 +13,10 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "common" / "scripts"))
+
+from chapters import find, read_table  # noqa: E402
 
 PR_SET_PDEATHSIG = 1
 LISTENING = ("-p", "-l", "-b")
@@ -53,11 +57,13 @@ def main(proxy: str, server: str, flags: list[str]) -> None:
             ours += [word, next(words)]
         else:
             theirs.append(word)
-    if "nc-proxy" not in Path(proxy).name:
+    capabilities = find(Path(proxy).name, read_table()).capabilities
+    if "pools" not in capabilities:
         os.execv(proxy, [proxy, *ours, "-o", f"server=127.0.0.1:{start_server(server, theirs)}"])
     # With -M a test wants the memory full: all of it.
-    ports = [start_server(server, theirs) for _ in range(1 if "-M" in theirs else SERVERS)]
-    os.execv(proxy, [proxy, "-c", configuration(ports), "-s", "0", "-a", "127.0.0.1", "-v", "4"])
+    ports = [start_server(server, theirs) for _ in range(SERVERS if "fragments" in capabilities and "-M" not in theirs else 1)]
+    statistics = ["-s", "0", "-a", "127.0.0.1"] if "counters" in capabilities else []
+    os.execv(proxy, [proxy, "-c", configuration(ports), *statistics, "-v", "4"])
 
 
 if __name__ == "__main__":

@@ -7,7 +7,6 @@
 #include <span>
 #include <string>
 #include <string_view>
-#include <type_traits>
 #include <vector>
 
 #include "nc_mbuf.h"
@@ -25,15 +24,6 @@ constexpr std::size_t plan_size = 8;
 
 // The proxies grow, and these templates hide it.
 
-template <typename buffer>
-buffer make_buffer() {
-  if constexpr (std::is_default_constructible_v<buffer>) {
-    return buffer();
-  } else {
-    return buffer(block_size);
-  }
-}
-
 template <typename message>
 std::string key_of(const message& m) {
   if constexpr (requires { m.key; }) {
@@ -41,6 +31,22 @@ std::string key_of(const message& m) {
   } else {
     return "";
   }
+}
+
+// With a second protocol the first one's parser has a name of its own.
+template <typename message>
+msg_parse_result parse_message(message& m, mbuf& in) {
+  if constexpr (requires { memcache_parse(m, in); }) {
+    return memcache_parse(m, in);
+  } else {
+    return msg_parse(m, in);
+  }
+}
+
+// Only the response to a fragment is taken apart again.
+template <typename message>
+void want_items(message& m) {
+  if constexpr (requires { m.of_fragment; }) m.of_fragment = true;
 }
 
 template <typename message>
@@ -67,6 +73,7 @@ struct summary {
   protocol::request_kind kind;
   std::string key;
   bool noreply;
+  bool out_of_step;
   std::string refusal;
   std::vector<std::size_t> items;
 };
@@ -107,7 +114,8 @@ class reader {
     std::vector<summary> all;
     for (const part& p : parts_) {
       const msg& m = *p.message;
-      if (p.whole) all.push_back({bytes_of(m), m.kind, key_of(m), m.noreply, std::string(m.refusal), items_of(m)});
+      if (p.whole)
+        all.push_back({bytes_of(m), m.kind, key_of(m), m.noreply, m.out_of_step, std::string(m.refusal), items_of(m)});
     }
     return all;
   }
@@ -125,13 +133,16 @@ class reader {
       if (swallow_ > 0) return;
       if (parts_.empty() || parts_.back().whole) parts_.push_back({std::make_unique<msg>(requests_, nullptr)});
       part& last = parts_.back();
-      switch (msg_parse(*last.message, in_)) {
+      want_items(*last.message);
+      switch (parse_message(*last.message, in_)) {
         case MSG_PARSE_OK: break;
         case MSG_PARSE_AGAIN: return;
         case MSG_PARSE_ERROR: broken_ = true; return;
       }
       last.whole = true;
       if (!last.message->refusal.empty()) swallow_ = last.message->vlen;
+      broken_ = last.message->out_of_step;
+      if (broken_) return;
     }
   }
 
@@ -143,7 +154,8 @@ class reader {
   }
 
   bool requests_;
-  mbuf in_ = make_buffer<mbuf>();
+  block_pool blocks_{block_size};
+  mbuf in_{blocks_};
   std::vector<part> parts_;
   std::size_t swallow_ = 0;
   std::size_t read_ = 0;

@@ -11,7 +11,7 @@ using nutcracker::options;
 
 namespace {
 
-constexpr nutcracker::program_name proxy = {"99-proxy", "forwards what it is sent"};
+constexpr nutcracker::program_name proxy = {"99-proxy", "forwards what it is sent", "ctsaiDmvodphV"};
 
 [[nodiscard]] options parse(std::vector<std::string> arguments) {
   arguments.insert(arguments.begin(), "program");
@@ -128,4 +128,14 @@ TEST_CASE("--help names the program and every option") {
   const std::string help = nutcracker::help_text(proxy);
   CHECK(help.starts_with("99-proxy: forwards what it is sent\n\nusage: 99-proxy [options]\n"));
   for (const char letter : std::string("ctsaiDmvodphV")) CHECK(help.find({' ', ' ', '-', letter, ','}) != help.npos);
+}
+
+TEST_CASE("an option that this program does not take is refused, and is not in its help") {
+  constexpr nutcracker::program_name simple = {"98-proxy", "has no statistics", "ctmvodphV"};
+  const std::string name = "98-proxy";
+  const std::string flag = "-s1";
+  std::vector<char*> words{const_cast<char*>(name.data()), const_cast<char*>(flag.data()), nullptr};
+  CHECK_THROWS_AS(nutcracker::parse_options(2, words.data(), simple), usage_error);
+  CHECK(nutcracker::help_text(simple).find("stats-port") == std::string::npos);
+  CHECK(nutcracker::help_text(simple).find("conf-file") != std::string::npos);
 }

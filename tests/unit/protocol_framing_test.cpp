@@ -22,6 +22,14 @@ TEST_CASE("a get names keys and has no value") {
     CHECK(f.refusal.empty());
   }
   CHECK(frame_request("get").key.empty());
+  for (const auto* line : {"gat 10 a b", "gats 10 a  b"}) {
+    const request_frame f = frame_request(line);
+    CHECK(f.kind == request_kind::retrieval);
+    CHECK(f.key == "a");
+    CHECK(f.many_keys);
+    CHECK(f.keys == std::string_view(line).substr(std::string_view(line).find('a', 4)));
+  }
+  CHECK(frame_request("get a b c").keys == "a b c");
   CHECK(frame_request("get a b").many_keys);
   CHECK(!frame_request("get a ").many_keys);
   CHECK(!frame_request("get noreply").noreply);
@@ -52,7 +60,7 @@ TEST_CASE("noreply is a word at the end, and no key") {
     CHECK(frame_request(line).noreply);
     CHECK(frame_request(line).refusal.empty());
   }
-  for (const auto* line : {"delete noreply", "version noreply", "stats noreply", "incr noreply 1"}) {
+  for (const auto* line : {"delete noreply", "stats noreply", "incr noreply 1"}) {
     CAPTURE(line);
     CHECK(!frame_request(line).noreply);
     CHECK(frame_request(line).refusal.empty());
@@ -85,7 +93,9 @@ TEST_CASE("what servers do not agree about is refused") {
                            "touch k " + std::string(1015, '0'),
                            "ms k S5"s,
                            "watch"s,
-                           "gat 0 k"s,
+                           "gat 0"s,
+                           "get"s,
+                           "version noreply"s,
                            "nonsense"s,
                            ""s,
                            "quit now"s}) {
@@ -95,12 +105,26 @@ TEST_CASE("what servers do not agree about is refused") {
   }
 }
 
-TEST_CASE("a value that is too large is thrown away; a wrong line says nothing about what follows it") {
+TEST_CASE("a refused value is thrown away where its length can be told; else nobody is in step") {
   CHECK(frame_request("set k 0 0 134217729").value_bytes == 134'217'731);
   CHECK(frame_request("set k 0 0 134217728").refusal.empty());
-  for (const auto& line : {"set k x 0 5"s, "set " + std::string(251, 'k') + " 0 0 5", "set k 0 0 5 6 7"s}) {
-    CHECK(frame_request(line).value_bytes == 0);
+  for (const auto& line :
+       {"set k x 0 5"s, "set k 0 x 5 noreply"s, "cas k 0 0 5 x"s, "set " + std::string(251, 'k') + " 0 0 5"}) {
+    CAPTURE(line);
+    CHECK(frame_request(line).value_bytes == 7);
     CHECK(!frame_request(line).refusal.empty());
+    CHECK(!frame_request(line).out_of_step);
+  }
+  for (const auto* line : {"set k 0 0", "set k 0 0 x", "set k 0 0 -1", "set a b 0 0 5", "set k 0 0 5 6 7",
+                           "set k 0 0 2147483647", "ms k 5", "nonsense", ""}) {
+    CAPTURE(line);
+    CHECK(!frame_request(line).refusal.empty());
+    CHECK(frame_request(line).out_of_step);
+  }
+  for (const auto* line : {"get", "gat 0", "delete", "incr k", "version foo", "flush_all 1 2 3"}) {
+    CAPTURE(line);
+    CHECK(!frame_request(line).refusal.empty());
+    CHECK(!frame_request(line).out_of_step);
   }
   CHECK(frame_request("set " + std::string(250, 'k') + " 0 0 5").refusal.empty());
 }
@@ -117,16 +141,17 @@ TEST_CASE("what has no end is no line, unless it may be a long get") {
 }
 
 TEST_CASE("general requests and quit") {
-  for (const auto* line : {"version", "stats", "stats items", "stats detail on", "flush_all", "verbosity 1"}) {
+  for (const auto* line : {"stats", "stats items", "stats detail on", "flush_all", "verbosity 1"}) {
     CAPTURE(line);
     CHECK(frame_request(line).kind == request_kind::general);
     CHECK(frame_request(line).refusal.empty());
   }
+  CHECK(frame_request("version").kind == request_kind::local);
   CHECK(frame_request("quit").kind == request_kind::quit);
 }
 
 TEST_CASE("a reply is a line, or lines up to END") {
-  for (const auto* line : {"STORED", "END", "ERROR", "VERSION 1.4.25", "5", "SERVER_ERROR out of memory", "OK", ""}) {
+  for (const auto* line : {"STORED", "END", "ERROR", "VERSION 1.4.25", "5", "SERVER_ERROR out of memory", "OK"}) {
     CAPTURE(line);
     CHECK(frame_reply(line).last);
     CHECK(frame_reply(line).valid);
@@ -144,7 +169,10 @@ TEST_CASE("a reply is a line, or lines up to END") {
     CHECK(frame_reply(line).value_bytes == 7);
     CHECK(frame_reply(line).valid);
   }
-  CHECK(!frame_reply("VALUE k 0").valid);
+  for (const auto* line : {"", "ENDD", "hello world", "5x", "-5", "stored", " END", "VALUEK 0 5", "VALUE k 0"}) {
+    CAPTURE(line);
+    CHECK(!frame_reply(line).valid);
+  }
   CHECK(!frame_reply("VALUE k 0 -5").valid);
   CHECK(!frame_reply("VALUE k 0 18446744073709551615").valid);
 }

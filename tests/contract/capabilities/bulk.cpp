@@ -44,7 +44,7 @@ TEST_SUITE("bulk") {
 
     client other{server};
     const auto start = std::chrono::steady_clock::now();
-    for (int i = 0; i < 100; ++i) REQUIRE(other.ask("version").starts_with("VERSION "));
+    for (int i = 0; i < 100; ++i) REQUIRE(other.ask("get nobody") == "END\r\n");  // of the server, behind a proxy too
     CHECK(std::chrono::steady_clock::now() - start < under_test().deadline / 2);
     // A proxy keeps what it was asked for up to a limit, and gives it back. A sanitizer does not.
     const bool kept = under_test().sanitized && under_test().can("proxy");

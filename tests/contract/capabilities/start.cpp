@@ -198,7 +198,7 @@ class reserved_port {
 };
 
 // From chapter 05 on; those before have no handler.
-[[nodiscard]] bool hears_signals() { return under_test().can("stop"); }
+[[nodiscard]] bool hears_signals() { return under_test().can("stop") || under_test().can("edges"); }
 
 }  // namespace
 

@@ -26,6 +26,9 @@ enum class ending_with {
   connection_closed,   // the server closes after the last answer
 };
 
+// An unknown command is answered. A proxy then hangs up: it cannot tell what belongs to it.
+[[nodiscard]] ending_with after_what_is_unknown();
+
 struct conversation {
   std::string name;
   std::vector<exchange> exchanges;
