@@ -13,7 +13,7 @@ from itertools import product
 from pathlib import Path
 
 from client_test import ClientTest, main
-from proxy import DEADLINE, Fake, Pool, can, knows_pools, wait_until
+from proxy import DEADLINE, Fake, Peer, Pool, can, knows_pools, wait_until
 from server import HOST
 
 PR_SET_CHILD_SUBREAPER = 36
@@ -180,6 +180,37 @@ class ProcessTest(unittest.TestCase):
         wait_until(self.held.answers, "it serves")
         missing = f"bind 127.0.0.2:{self.held.port}: Address already in use"
         wait_until(lambda: missing in self.said(), f"it says '{missing}'")
+        self.stop(pid)
+
+
+    def test_a_server_that_has_moved(self):
+        """Its name is looked up anew, although the old address still takes connections."""
+        if not can(ClientTest.program, "ejection"):
+            return
+        if subprocess.run(["unshare", "-m", "true"], check=False, capture_output=True).returncode != 0:
+            self.skipTest("no right to a hosts file of our own")
+        here = Held("127.0.0.2")
+        there = Held("127.0.0.3", here.port)
+        for held in (here, there):
+            held.socket.listen()
+            held.socket.settimeout(DEADLINE)
+            self.addCleanup(held.socket.close)
+        hosts = self.here / "hosts"
+        hosts.write_text("127.0.0.2 moving\n", encoding="ascii")
+        self.server.address = f"moving:{here.port}"
+        pid = self.start(within=("unshare", "-m"), first=f"mount --bind {hosts} /etc/hosts")
+        wait_until(self.held.answers, "it serves")
+        client = Peer(socket.create_connection((HOST, self.held.port), timeout=DEADLINE))
+        self.addCleanup(client.close)
+        for held in (here, there):
+            client.say(b"get a\r\n")
+            behind = Peer(held.socket.accept()[0])
+            self.addCleanup(behind.close)
+            behind.answer(b"get a\r\n", b"END\r\n")
+            client.hear(b"END\r\n")
+            hosts.write_text("127.0.0.3 moving\n", encoding="ascii")
+            behind.socket.shutdown(socket.SHUT_WR)
+            behind.hear_end()
         self.stop(pid)
 
 
