@@ -365,6 +365,33 @@ class PasswordAndDatabase(RedisProxyTest):
             client.hear(NOT_ALLOWED * 2)
             behind.hear_end()
 
+    def test_a_server_that_does_not_answer_the_password(self):
+        """It ends, or it says nothing: whoever waits behind hears of it, and the next one begins anew."""
+        fake = self.fake()
+        client = self.connect(self.front(fake.address, more="redis_db: 3\ntimeout: 500"))
+        for end, error in ((Peer.close, RESET), (lambda peer: None, TIMED_OUT)):
+            client.say(command("GET", "a") * 2)
+            behind = self.accept(fake)
+            behind.hear(command("SELECT", 3))
+            end(behind)
+            client.hear(error * 2)
+        client.say(command("GET", "a"))
+        behind = self.accept(fake)
+        behind.answer(command("SELECT", 3), b"+OK\r\n")
+        behind.answer(command("GET", "a"), b"$-1\r\n")
+        client.hear(b"$-1\r\n")
+
+    def test_the_password_before_anybody_has_asked(self):
+        fake = self.fake()
+        proxy = self.front(fake.address, more="redis_auth: secret\npreconnect: true")
+        behind = self.accept(fake)
+        behind.answer(command("AUTH", "secret"), b"+OK\r\n")
+        client = self.connect(proxy)
+        client.ask(command("AUTH", "secret"), b"+OK\r\n")
+        client.say(command("GET", "a"))
+        behind.answer(command("GET", "a"), word("x"))
+        client.hear(word("x"))
+
     def test_the_database(self):
         server = self.redis()
         client = self.connect(self.front(server.address, more="redis_db: 5"))
