@@ -247,6 +247,8 @@ class Serve(unittest.TestCase):
             self.assertEqual((added, len(says)), (["-a", "127.0.0.1"], 3))
             self.assertEqual(serve.pools(["-c", conf.name, "-a", "::"], self.POOLS)[0], [])
             self.assertEqual(serve.pools(["-tc", conf.name], self.POOLS), ([], []))
+            without = {letter: flag for letter, flag in self.POOLS.items() if letter != "a"}
+            self.assertEqual(serve.pools(["-c", conf.name], without)[0], [])  # it has no statistics yet
         self.assertEqual(len(serve.pools([], self.POOLS)[1]), 1)  # no conf: the proxy says so
 
     def test_the_programs_help_is_read(self):

@@ -142,6 +142,7 @@ void redis_fragment(context& ctx, conn& c, const msg_ref& request) {
   if (!command.may_be_split()) return answer(ctx, *request, "-ERR these keys are not all with one server\r\n");
 
   std::vector<gathering> texts;
+  texts.reserve(parts.size());
   for (const part& p : parts) texts.push_back({line_of('*', p.words) + value_of(command.name), {}});
   mbuf_reader from = words_from(*request, 1);
   for (const split::wanted& key : wanted->keys) {

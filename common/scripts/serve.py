@@ -68,7 +68,7 @@ def pools(words: list[str], flags: dict[str, tuple[str, bool]]) -> tuple[list[st
     if has.keys() & set("htDV"):
         return [], []
     conf = has.get("c", "conf/nutcracker.yml")
-    added = [] if "a" in has else ["-a", "127.0.0.1"]
+    added = ["-a", "127.0.0.1"] if "a" in flags and "a" not in has else []
     where = " (added: -a 127.0.0.1, statistics for this machine alone)" if added else ""
     return added, [f"where {conf} says{where}", *open_pools(conf)]
 

@@ -1,4 +1,4 @@
-#!/usr/bin/python3
+#!/usr/bin/env python3
 """Chapter 19: what a proxy does to keys that belong together.
 
     notes/experiments/19-apart.py
@@ -9,14 +9,13 @@ the eight with one MGET, again and again, and counts how often they are not all 
 """
 
 import contextlib
-import shutil
 import tempfile
 import threading
 import time
 from pathlib import Path
 
-import pool
-from client import Client
+from client import Client, needs, run, verdict
+from pool import Process, arguments, free_port
 
 SECONDS = 2.0
 WRITERS = 4
@@ -72,39 +71,46 @@ def proxy(program: str, servers: int, connections: int):
     """The port of a proxy with so many redis-server behind it, and so many connections to each."""
     with contextlib.ExitStack() as stack:
         directory = stack.enter_context(tempfile.TemporaryDirectory())
-        ports = [pool.free_port() for _ in range(servers)]
+        ports = [free_port() for _ in range(servers)]
         for port in ports:
             flags = ["--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", directory, "--logfile", "/dev/null"]
-            stack.enter_context(pool.Process(["redis-server", *flags], port))
-        port, file = pool.free_port(), Path(directory) / "nutcracker.yml"
-        lines = [f"listen: 127.0.0.1:{port}", "hash: murmur", 'hash_tag: "{}"', "redis: true", f"server_connections: {connections}", "servers:"]
+            stack.enter_context(Process(["redis-server", *flags], port))
+        port, file = free_port(), Path(directory) / "nutcracker.yml"
+        lines = [f"listen: 127.0.0.1:{port}", "hash: murmur", 'hash_tag: "{}"', "redis: true"]
+        lines += [f"server_connections: {connections}", "servers:"]
         lines += [f" - 127.0.0.1:{p}:1 server{i}" for i, p in enumerate(ports)]
         file.write_text("p:\n" + "".join(f"  {line}\n" for line in lines))
-        flags = ["-c", str(file), "-s", str(pool.free_port()), "-a", "127.0.0.1", "-v", "2"]
-        stack.enter_context(pool.Process([program, *flags], port))
+        flags = ["-c", str(file), "-s", str(free_port()), "-a", "127.0.0.1", "-v", "2"]
+        stack.enter_context(Process([program, *flags], port))
         yield port
 
 
+def measure(port: int, keys: list[str]) -> tuple[int, int]:
+    """As read(), while the writers write."""
+    writers = [Writer(port, keys, number) for number in range(WRITERS)]
+    for writer in writers:
+        writer.start()
+    try:
+        return read(port, keys)
+    finally:
+        for writer in writers:
+            writer.stop()
+
+
 def main() -> None:
-    parser = pool.arguments(__doc__)
-    parser.set_defaults(proxy=str(pool.CHAPTERS / "19-nc-redis"))
-    program = parser.parse_args().proxy
-    if not shutil.which("redis-server"):
-        raise SystemExit("there is no redis-server (Debian: redis-server)")
+    program = arguments(__doc__, "19-nc-redis").parse_args().proxy
+    needs("redis-server")
     print("servers   connections   keys                 MGETs   not all the same")
+    seen = {}
     for servers, connections, name in ((1, 4, "k{}"), (2, 1, "k{}"), (2, 4, "k{}"), (2, 4, "{{k}}{}")):
         keys = [name.format(i * i * 37) for i in range(8)]
         with proxy(program, servers, connections) as port:
-            writers = [Writer(port, keys, number) for number in range(WRITERS)]
-            for writer in writers:
-                writer.start()
-            try:
-                reads, torn = read(port, keys)
-            finally:
-                for writer in writers:
-                    writer.stop()
+            reads, torn = measure(port, keys)
         print(f"{servers:<9} {connections:<13} {f'{keys[0]} … {keys[-1]}':<18} {reads:>7,} {torn:>18,}")
+        seen[servers, connections, name] = torn
+    apart = seen.pop((2, 4, "k{}"))
+    verdict(f"half a change was seen {apart:,} times with two servers and four connections, otherwise {sum(seen.values())} times")
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -26,6 +26,11 @@ def can_front(proxy, count):
     return count == 1 if knows_one_server(proxy) else 1 <= count <= len(NAMES)
 
 
+def refuses_to_split(proxy):
+    """Chapter 15: a get whose keys are with several servers."""
+    return "pools" in proxy.capabilities and "fragments" not in proxy.capabilities
+
+
 @contextlib.contextmanager
 def fronting(proxy, core, backend, count, under=()):
     """A proxy that listens, with so many servers of its own behind it, until the end of the block. `under`: see running()."""

@@ -11,7 +11,7 @@ import tempfile
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 
-from proxies import can_front
+from proxies import can_front, refuses_to_split
 from servers import Failure, Program, child
 
 VALUE_SIZE = 100
@@ -53,6 +53,8 @@ class Workload:
 
     def suits(self, program):
         if self.behind:
+            if self.behind > 1 and self.needs == "multiget" and refuses_to_split(program):
+                return False
             return program.is_proxy and can_front(program, self.behind)
         if self.threads > 1 and "t" not in program.flags:
             return False
