@@ -5,6 +5,7 @@ import io
 import os
 import pty
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -499,6 +500,23 @@ class Demo(unittest.TestCase):
             r"tests/run 18",
         )
 
+    @unittest.skipUnless(shutil.which("redis-server"), "there is no redis-server")
+    def test_two_protocols(self):
+        self.plays(
+            "19",
+            r"redis: true",
+            r"client  version↵\n     proxy   VERSION \S+↵\n     client  \*1↵\$4↵PING↵\n     proxy   \+PONG↵",
+            r'one     "mset" "apple" "red"',
+            r'two     "mset" "cherry" "red" ',
+            r"proxy   \+OK↵",
+            r'one     "mget" "apple"',
+            r"proxy   \*5↵\$3↵red↵\$3↵red↵\$6↵yellow↵\$5↵green↵\$-1↵",
+            r"proxy   :4↵",
+            r"proxy   -ERR these keys are not all with one server↵",
+            r"proxy   \$-1↵",
+            r"tests/run 19",
+        )
+
     def plays(self, chapter: str, *essentials: str) -> None:
         """That demo, or the one without a word: to its end, on a pipe; it says these things in this order."""
         words = ["demo", chapter] if chapter else []
@@ -520,6 +538,8 @@ class Demo(unittest.TestCase):
             ("18-nc-stats", "A server dies", os.killpg, signal.SIGINT),
             ("18-nc-stats", "A server dies", os.kill, signal.SIGTERM),
         ]
+        if shutil.which("redis-server"):
+            ends.append(("19-nc-redis", "Two protocols", os.killpg, signal.SIGINT))
         with ThreadPoolExecutor(len(ends)) as threads:
             for end, (status, left, said) in zip(ends, threads.map(self.interrupt, *zip(*ends))):
                 with self.subTest(end):

@@ -11,9 +11,8 @@
 // - a unix socket may be listened on once, whatever its mode. nutcracker's second pool takes the file from the first.
 // - `servers` stands once and is a list. nutcracker takes one server without a dash if a list follows.
 // - a server has a host, a path that fits into a socket's address, and no empty name.
-// - a pool's name is not ~ or null.
+// - a pool's name and a password are not ~ or null.
 // - the file is not UTF-16, and a lone '\r' ends no line.
-// - no redis yet: neither `redis: true` nor redis_auth nor redis_db.
 #include "common/nutcracker/conf.h"
 
 #include <fcntl.h>
@@ -163,6 +162,12 @@ constexpr std::uint32_t largest = std::numeric_limits<std::int32_t>::max();
   return tag;
 }
 
+[[nodiscard]] std::string password(const setting& s) {
+  const std::string& word = text(s, "a password");
+  if (word.empty()) wants(s, "a password");
+  return word;
+}
+
 // --- Addresses ------------------------------------------------------------------------------------------------------
 
 // Before and after the last `c`. nullopt: there is none.
@@ -274,10 +279,6 @@ void look_up(const YAML::Node& node, const endpoint& where) {
 
 // --- The keys of a pool ---------------------------------------------------------------------------------------------
 
-[[noreturn]] void refuse_redis(const setting& s) {
-  refuse(s.value.Mark(), quoted(s.key) + " belongs to redis, and this proxy speaks memcached's protocol only");
-}
-
 struct key_row {
   std::string_view key;
   void (*set)(pool_conf& pool, const setting& s);
@@ -305,12 +306,9 @@ constexpr key_row keys[] = {
     {"server_failure_limit",
      [](pool_conf& p, const setting& s) { p.server_failure_limit = number(s, "a number of failures"); }},
     {"servers", [](pool_conf& p, const setting& s) { p.servers = server_list(s); }},
-    {"redis",
-     [](pool_conf&, const setting& s) {
-       if (boolean(s)) refuse_redis(s);
-     }},
-    {"redis_auth", [](pool_conf&, const setting& s) { refuse_redis(s); }},
-    {"redis_db", [](pool_conf&, const setting& s) { refuse_redis(s); }},
+    {"redis", [](pool_conf& p, const setting& s) { p.redis = boolean(s); }},
+    {"redis_auth", [](pool_conf& p, const setting& s) { p.redis_auth = password(s); }},
+    {"redis_db", [](pool_conf& p, const setting& s) { p.redis_db = number(s, "the number of a database"); }},
 };
 
 void set(pool_conf& pool, const setting& s, const YAML::Node& key) {
@@ -323,6 +321,19 @@ void set(pool_conf& pool, const setting& s, const YAML::Node& key) {
   row->set(pool, s);
 }
 
+// Once all lines of the pool are read, which stand in any order.
+void check_protocol(const pool_conf& p, const YAML::Node& settings, protocols spoken) {
+  for (const std::string_view key : {"redis", "redis_auth", "redis_db"}) {
+    const YAML::Node value = settings[std::string(key)];
+    const bool is_wanted = key == "redis" ? p.redis : value.IsDefined();
+    if (!is_wanted || spoken == protocols::memcached_and_redis) continue;
+    refuse(value.Mark(), quoted(key) + " belongs to redis, and this proxy speaks memcached's protocol only");
+  }
+  if (!p.redis && !p.redis_auth.empty()) {
+    refuse(settings["redis_auth"].Mark(), "'redis_auth' is for a pool with 'redis: true'");
+  }
+}
+
 [[nodiscard]] const std::string& key_text(const YAML::Node& key, std::string_view what) {
   if (!key.IsScalar() || key.Scalar().empty()) {
     refuse(key.Mark(), std::string(what) + " wants a name, not " + shown(key));
@@ -330,7 +341,7 @@ void set(pool_conf& pool, const setting& s, const YAML::Node& key) {
   return key.Scalar();
 }
 
-[[nodiscard]] pool_conf pool(const YAML::Node& name, const YAML::Node& settings) {
+[[nodiscard]] pool_conf pool(const YAML::Node& name, const YAML::Node& settings, protocols spoken) {
   pool_conf p;
   p.name = key_text(name, "a pool");
   if (!settings.IsMap()) {
@@ -343,16 +354,17 @@ void set(pool_conf& pool, const setting& s, const YAML::Node& key) {
     given.add(s.key, line.first, "the key");
     set(p, s, line.first);
   }
+  check_protocol(p, settings, spoken);
   if (p.listen.where.host.empty()) refuse(name.Mark(), "pool " + quoted(p.name) + " has no 'listen'");
   if (p.servers.empty()) refuse(name.Mark(), "pool " + quoted(p.name) + " has no 'servers'");
   return p;
 }
 
-[[nodiscard]] std::vector<pool_conf> all_pools(const YAML::Node& file) {
+[[nodiscard]] std::vector<pool_conf> all_pools(const YAML::Node& file, protocols spoken) {
   std::vector<pool_conf> pools;
   once names, addresses;
   for (const auto& entry : file) {
-    pools.push_back(pool(entry.first, entry.second));
+    pools.push_back(pool(entry.first, entry.second, spoken));
     names.add(pools.back().name, entry.first, "the pool");
     const endpoint& where = pools.back().listen.where;
     if (where.is_unix() || where.port != 0) addresses.add(to_string(where), entry.second["listen"], "the address");
@@ -443,10 +455,10 @@ std::string to_string(const endpoint& where) {
   return where.is_unix() ? where.host : where.host + ":" + std::to_string(where.port);
 }
 
-std::vector<pool_conf> parse_conf(std::string_view text, const std::string& file) {
+std::vector<pool_conf> parse_conf(std::string_view text, const std::string& file, protocols spoken) {
   try {
     check_characters(text);
-    return all_pools(only_document(std::string(text)));
+    return all_pools(only_document(std::string(text)), spoken);
   } catch (const YAML::ParserException& e) {
     throw error_in(file, e.mark, syntax_error(text, e));
   } catch (const YAML::Exception& e) {
@@ -454,6 +466,8 @@ std::vector<pool_conf> parse_conf(std::string_view text, const std::string& file
   }
 }
 
-std::vector<pool_conf> read_conf(const std::string& path) { return parse_conf(contents(path), path); }
+std::vector<pool_conf> read_conf(const std::string& path, protocols spoken) {
+  return parse_conf(contents(path), path, spoken);
+}
 
 }  // namespace nutcracker

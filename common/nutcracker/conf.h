@@ -54,6 +54,9 @@ struct pool_conf {
   std::uint32_t server_connections = 1;  // to each server, at least 1
   std::chrono::milliseconds server_retry_timeout{30'000};
   std::uint32_t server_failure_limit = 2;  // failures in a row before a server is ejected; 0 is as 1
+  bool redis = false;                      // its servers and clients speak Redis' protocol, not memcached's
+  std::string redis_auth;                  // what clients must say to the proxy, and it to servers. "": no password
+  std::uint32_t redis_db = 0;              // which database of its servers; a pool of memcached's has none
   std::vector<server_conf> servers;        // at least one, in the order of the file; weights add up to less than 2^32
 };
 
@@ -63,11 +66,15 @@ struct conf_error : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
+// Which protocols a proxy speaks. A file that wants another one is refused.
+enum class protocols : unsigned char { memcached, memcached_and_redis };
+
 // At least one pool, in the order of the file. Throws conf_error. Looks up the hosts of `listen`, which may take the
 // time that the resolver takes: call before the loop starts. Source: twemproxy's README, "Configuration".
-[[nodiscard]] std::vector<pool_conf> read_conf(const std::string& path);
+[[nodiscard]] std::vector<pool_conf> read_conf(const std::string& path, protocols spoken = protocols::memcached);
 
 // The same for the text of a file; `file` is what errors call it.
-[[nodiscard]] std::vector<pool_conf> parse_conf(std::string_view text, const std::string& file);
+[[nodiscard]] std::vector<pool_conf> parse_conf(std::string_view text, const std::string& file,
+                                                protocols spoken = protocols::memcached);
 
 }  // namespace nutcracker

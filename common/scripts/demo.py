@@ -17,6 +17,7 @@ import chapters
 import demo_edges
 import demo_pools
 import demo_proxy
+import demo_redis
 import demo_states
 from demo_stage import Page, ReaderGone
 from server import ServerFailed
@@ -48,7 +49,7 @@ def play(page: Page, program: str, rest: list[str]) -> None:
     chapter = title(page, program, table)
     can = chapter.capabilities if chapter else demo_states.ALL
     if "proxy" in can:
-        demo = demo_pools if "pools" in can else demo_proxy
+        demo = demo_redis if "redis" in can else demo_pools if "pools" in can else demo_proxy
         if len(rest) != 1:
             raise ServerFailed(f"{chapter.name} is a proxy: which program serves behind it?")
         demo.show(page, program, rest[0], can)

@@ -9,8 +9,8 @@ build_packages=(
 )
 test_packages=(doctest-dev universal-ctags git)
 client_packages=(
-  memcached nutcracker libmemcached-tools
-  python3-pymemcache python3-pylibmc python3-memcache
+  memcached nutcracker redis-server libmemcached-tools redis-tools
+  python3-redis python3-pymemcache python3-pylibmc python3-memcache
   libcache-memcached-perl libcache-memcached-fast-perl
   php-cli php-memcached
   ruby ruby-dalli
@@ -38,13 +38,14 @@ missing_packages() {
 present_without_dpkg() {
   case $1 in
     g++) command -v c++ || command -v g++ || command -v clang++ ;;
-    clang-format | clang-tidy | shellcheck | pyflakes3 | meson | pkg-config | python3 | git | memcached | nutcracker | strace) command -v "$1" ;;
+    clang-format | clang-tidy | shellcheck | pyflakes3 | meson | pkg-config | python3 | git | memcached | nutcracker | redis-server | strace) command -v "$1" ;;
     ninja-build) command -v ninja ;;
     clang) command -v clang++ ;;
     libclang-rt-dev) echo 'extern "C" int LLVMFuzzerTestOneInput(const char*, unsigned long) { return 0; }' |
       clang++ -x c++ -fsanitize=fuzzer -o /dev/null - ;;
     universal-ctags) ctags --version 2>/dev/null | grep -q 'Universal Ctags' ;;
     libmemcached-tools) command -v memccapable ;;
+    redis-tools) command -v redis-cli && command -v redis-benchmark ;;
     doctest-dev) [[ -e /usr/include/doctest/doctest.h || -e /usr/local/include/doctest/doctest.h ]] ;;
     lib*-dev | zlib1g-dev) ! command -v dpkg-query && pkg-config --exists "$(pkg_config_name "$1")" ;;
     libcache-memcached-perl) ! command -v dpkg-query && perl -MCache::Memcached -e 1 ;;
@@ -83,7 +84,7 @@ apt_install() {
   as_root=$(root_command) || return 1
   log=$(mktemp)
   trap 'rm -f "$log"; exit 130' INT # apt-get has a status of its own for Ctrl-C, after which we would try again
-  had_services=$(missing_packages memcached nutcracker)
+  had_services=$(missing_packages memcached nutcracker redis-server)
   # shellcheck disable=SC2086 # empty for root
   apt() { $as_root env DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1 apt-get -q -y "$@" >>"$log" 2>&1 </dev/null; }
   if ! apt install --no-install-recommends "$@" && ! { apt update && apt install --no-install-recommends "$@"; }; then

@@ -62,6 +62,8 @@ inline constexpr trace_option_row trace_option_rows[] = {
      [](trace_options& o, std::string_view v) { o.file = not_empty(v); }},
     {"conduct", "PATH", "let whoever opens this unix socket hold the threads where he likes",
      [](trace_options& o, std::string_view v) { o.conduct = not_empty(v); }},
+    {"step", "", "wait for Return on the terminal at each event",
+     [](trace_options& o, std::string_view) { o.step = true; }},
     {"diagram", "", "print the states and their ways for Mermaid, and exit",
      [](trace_options& o, std::string_view) { o.diagram = true; }},
 };

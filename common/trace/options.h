@@ -7,5 +7,6 @@
 struct trace_options {
   std::string file{};     // --trace; "": none
   std::string conduct{};  // --conduct: the conductor's socket; "": none
+  bool step = false;      // --step
   bool diagram = false;   // --diagram
 };

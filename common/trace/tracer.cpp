@@ -11,10 +11,12 @@
 #include <charconv>
 #include <concepts>
 #include <cstring>
+#include <stdexcept>
 #include <string_view>
 #include <utility>
 
 #include "common/trace/conductor.h"
+#include "common/trace/stepper.h"
 #include "common/trace/trace_file.h"
 
 static_assert(trace_timeout == EV_TIMEOUT && trace_read == EV_READ && trace_write == EV_WRITE);
@@ -254,7 +256,10 @@ std::string line_of(const trace_event& e) {
 tracer::tracer(unsigned verbosity, const trace_options& listeners) {
   set_verbosity(verbosity);
   if (!listeners.file.empty()) add(std::make_unique<trace_file>(listeners.file));
-  // The last: when it holds a thread, the others have heard why.
+  // The last: when one holds a thread, the others have heard why.
+  if (listeners.step && !listeners.conduct.empty())
+    throw std::invalid_argument("--step and --conduct: take one of them");
+  if (listeners.step) add(std::make_unique<stepper>());
   if (!listeners.conduct.empty()) add(std::make_unique<conductor>(listeners.conduct));
 }
 

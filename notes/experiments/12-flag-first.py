@@ -12,7 +12,7 @@ LOOKS = 10
 def main() -> None:
     args = arguments(__doc__)
     with Conductor(args.conduct) as conductor:
-        muted = conductor.hold("master", "muted")
+        muted = conductor.hold("master", "asleep", text="waiting for nothing")  # after its second look
         crowd, newcomer = fill(args.port, muted)
         print(f"{len(crowd)} clients are served; the master has no descriptor left:   {muted.pass_by().line}")
         between = conductor.hold("worker 1", "given_back")

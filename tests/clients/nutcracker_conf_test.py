@@ -81,9 +81,6 @@ CASES = (
     *(with_line(f"{key}: false") for key in BOOLEANS),
     *(with_line(f"{key}: 'true'") for key in BOOLEANS if key != "redis"),
     *(with_line(f"{key}: {bad}", f": '{key}' wants true or false") for key in BOOLEANS for bad in NOT_BOOLEANS),
-    with_line("redis: true", ":3:10: 'redis' belongs to redis", REDIS),
-    with_line("redis_db: 1", ":3:13: 'redis_db' belongs to redis", REDIS),
-    with_line("redis_auth: secret", ":3:15: 'redis_auth' belongs to redis"),
     with_line("tiemout: 5", ":3:3: unknown key 'tiemout'; known are listen, "),
     with_line("Timeout: 5", ":3:3: unknown key 'Timeout'"),
     Case("no space behind a colon", pool() + "  timeout:5\n", ":5:3: unknown key 'timeout:5'"),
@@ -181,6 +178,38 @@ CASES = (
     Case("JSON", '{"p": {"listen": "/tmp/x", "servers": ["h:1:1"]}}\n', "", YAML),
 )
 
+# Of a proxy that does not speak it.
+WITHOUT_REDIS = (
+    with_line("redis: true", ":3:10: 'redis' belongs to redis", REDIS),
+    with_line("redis_db: 1", ":3:13: 'redis_db' belongs to redis", REDIS),
+    with_line("redis_auth: secret", ":3:15: 'redis_auth' belongs to redis"),
+)
+
+
+def of_redis(line: str, error: str = "", differs: str = "") -> Case:
+    """The line is the fourth of the file."""
+    return with_line(f"redis: true\n  {line}", error, differs)
+
+
+PASSWORD, DATABASE = "'redis_auth' wants a password", "'redis_db' wants the number of a database"
+ONLY_REDIS = "'redis_auth' is for a pool with 'redis: true'"
+
+WITH_REDIS = (
+    *(with_line(line) for line in ("redis: true", "redis: 'true'", "redis_db: 1", "redis_auth: secret\n  redis: true")),
+    *(of_redis(f"redis_auth: {word}") for word in ("foo", "'a b'", "123", "true", "'~'", '"a\\nb"', "é", "a#b", "'a: b'", 1000 * "a")),
+    *(of_redis(f"redis_auth: {bad}", f":4:15: {PASSWORD}") for bad in ("''", "{}", "[a]")),
+    of_redis("redis_auth:", f":5:3: {PASSWORD}"),
+    of_redis("redis_auth: ~", f":4:15: {PASSWORD}", "to YAML ~ is nothing"),
+    of_redis("redis_auth: a\n  redis_auth: b", ":5:3: the key 'redis_auth' is in line 4 already"),
+    with_line("redis_auth: foo", f":3:15: {ONLY_REDIS}"),
+    with_line("redis: false\n  redis_auth: foo", f":4:15: {ONLY_REDIS}"),
+    *(of_redis(f"redis_db: {n}") for n in ("0", "15", "007", "'5'", "2147483647")),
+    *(of_redis(f"redis_db: {bad}", f": {DATABASE}") for bad in (*NOT_NUMBERS, "2147483648")),
+    of_redis("redis_db: 4294967297", f":4:13: {DATABASE}", WRAPS),
+    *(of_redis(line) for line in ("hash_tag: '{}'", "distribution: random", "timeout: 5", "preconnect: true")),
+    Case("a pool of each kind", pool() + pool("q", "127.0.0.1:22122", "redis: true", ("h:6379:1",))),
+)
+
 
 def run(program: str, *flags: str) -> subprocess.CompletedProcess:
     return subprocess.run(
@@ -204,7 +233,8 @@ class NutcrackerConf(unittest.TestCase):
         return [run(program, "-t", "-c", str(path)) for program in (ClientTest.program, NUTCRACKER)]
 
     def test_each_file(self):
-        for case in CASES:
+        of_redis = WITH_REDIS if can(ClientTest.program, "redis") else WITHOUT_REDIS
+        for case in CASES + of_redis:
             with self.subTest(case.what):
                 text = case.text if isinstance(case.text, bytes) else case.text.encode()
                 self.path.write_bytes(text)

@@ -33,6 +33,16 @@ std::string key_of(const message& m) {
   }
 }
 
+// With a second protocol the first one's parser has a name of its own.
+template <typename message>
+msg_parse_result parse_message(message& m, mbuf& in) {
+  if constexpr (requires { memcache_parse(m, in); }) {
+    return memcache_parse(m, in);
+  } else {
+    return msg_parse(m, in);
+  }
+}
+
 // Only the response to a fragment is taken apart again.
 template <typename message>
 void want_items(message& m) {
@@ -124,7 +134,7 @@ class reader {
       if (parts_.empty() || parts_.back().whole) parts_.push_back({std::make_unique<msg>(requests_, nullptr)});
       part& last = parts_.back();
       want_items(*last.message);
-      switch (msg_parse(*last.message, in_)) {
+      switch (parse_message(*last.message, in_)) {
         case MSG_PARSE_OK: break;
         case MSG_PARSE_AGAIN: return;
         case MSG_PARSE_ERROR: broken_ = true; return;

@@ -130,12 +130,42 @@ TEST_CASE("other values") {
   CHECK(refusal(with("timeout: [1]")) == "f.yml:5:12: 'timeout' wants a number of milliseconds, not a list");
 }
 
-TEST_CASE("what belongs to redis is refused as such") {
+TEST_CASE("what belongs to redis is refused as such by a proxy that does not speak it") {
   const std::string why = " belongs to redis, and this proxy speaks memcached's protocol only";
   CHECK(refusal(with("redis: true")) == "f.yml:5:10: 'redis'" + why);
   CHECK(refusal(with("redis_auth: secret")) == "f.yml:5:15: 'redis_auth'" + why);
   CHECK(refusal(with("redis_db: 0")) == "f.yml:5:13: 'redis_db'" + why);
   CHECK(refusal(with("redis: no")) == "f.yml:5:10: 'redis' wants true or false, not 'no'");
+  CHECK(refusal(with("redis: false")).empty());
+}
+
+TEST_CASE("redis, its password and its database") {
+  const auto speaking = [](const std::string& line) {
+    return nutcracker::parse_conf(with(line), "f.yml", nutcracker::protocols::memcached_and_redis).at(0);
+  };
+  const auto refused = [&](const std::string& line) {
+    return unit::thrown_text<conf_error>([&] { (void)speaking(line); });
+  };
+  CHECK(!speaking("").redis);
+  CHECK(!speaking("redis: false").redis);
+  const pool_conf plain = speaking("redis: true");
+  CHECK(plain.redis);
+  CHECK(plain.redis_auth.empty());
+  CHECK(plain.redis_db == 0);
+  CHECK(speaking("redis_auth: a b\n  redis: true").redis_auth == "a b");
+  CHECK(speaking("redis: true\n  redis_auth: 123").redis_auth == "123");
+  CHECK(speaking("redis: true\n  redis_db: 15").redis_db == 15);
+  CHECK(speaking("redis_db: 1").redis_db == 1);
+
+  const std::string of_a_pool = " is for a pool with 'redis: true'";
+  CHECK(refused("redis_auth: secret") == "f.yml:5:15: 'redis_auth'" + of_a_pool);
+  CHECK(refused("redis: false\n  redis_auth: secret") == "f.yml:6:15: 'redis_auth'" + of_a_pool);
+  CHECK(refused("redis: true\n  redis_auth: ''") == "f.yml:6:15: 'redis_auth' wants a password, not ''");
+  CHECK(refused("redis: true\n  redis_auth: ~") == "f.yml:6:15: 'redis_auth' wants a password, not an empty value");
+  CHECK(refused("redis: true\n  redis_auth: [a]") == "f.yml:6:15: 'redis_auth' wants a password, not a list");
+  CHECK(refused("redis: true\n  redis_db: -1") == "f.yml:6:13: 'redis_db' wants the number of a database, not '-1'");
+  CHECK(refused("redis: true\n  redis_db: 2147483648") ==
+        "f.yml:6:13: 'redis_db' wants the number of a database (0 to 2147483647), not '2147483648'");
 }
 
 TEST_CASE("listen: host and port") {
