@@ -77,6 +77,11 @@ OPTIONS = {
 VERDICTS = {"OK": "passed", "SKIP": "skipped"}  # of Meson's; all others are failures
 
 
+def hears_a_hangup() -> None:
+    """In a child: under nohup we ignore SIGHUP, and what is tested there would, too."""
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
 @dataclass
 class Result:
     """How a test ended."""
@@ -133,6 +138,7 @@ class Runner:
         process = subprocess.Popen(
             command, cwd=TOP, env=os.environ | {"PYTHONDONTWRITEBYTECODE": "1", "PYTHONUNBUFFERED": "1"} | (env or {}),
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
+            preexec_fn=hears_a_hangup,
         )  # fmt: skip
         try:
             with selectors.DefaultSelector() as ready:
