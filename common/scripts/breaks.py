@@ -37,7 +37,8 @@ from server import Server, ServerFailed, held_port
 
 EXPERIMENTS = TOP / "notes" / "experiments"
 MOST_LINES = 40  # of what a server says
-WORDS = {"{port}": "PORT", "{pid}": "PID", "{conduct}": "PATH", "{server}": "HOST:PORT"}  # and how they are shown
+# And how they are shown.
+WORDS = {"{port}": "PORT", "{pid}": "PID", "{conduct}": "PATH", "{server}": "HOST:PORT", "{program}": "PROGRAM"}
 
 
 # ---- Running ---------------------------------------------------------------------------------------------------------
@@ -55,7 +56,14 @@ class Side:
     never: list[str]
     patience: float  # seconds, for its end
 
+    @property
+    def starts_itself(self) -> bool:
+        """Whether the experiment starts the program, as one of several."""
+        return "{program}" in self.run
+
     def __str__(self) -> str:
+        if self.starts_itself:
+            return f"{self.what}:   {filled(' '.join(self.run), WORDS | {'{program}': self.program.name})}"
         conduct = ["--conduct", "PATH"] if "{conduct}" in self.run else []
         words = [self.program.name, *self.serve, *conduct, "  ", *self.run]
         return f"{self.what}:   {filled(' '.join(words), WORDS)}"
@@ -76,8 +84,19 @@ def sides(broken: Break, program: Path, worse: Path) -> list[Side]:
     ]
 
 
+def ran(side: Side, words: dict[str, str]) -> str:
+    """Runs the experiment, and returns what it says."""
+    place = TOP / "common" / "scripts" if side.run[0] == "talk.py" else EXPERIMENTS
+    command = [place / side.run[0], *(filled(word, words) for word in side.run[1:])]
+    return subprocess.run(
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ).stdout
+
+
 def played(side: Side, under: Sequence[str]) -> str:
     """Serves, runs the experiment, and returns what was said: by the experiment, by the server, and of its end."""
+    if side.starts_itself:
+        return ran(side, {"{program}": str(side.program)})
     with contextlib.ExitStack() as stack:
         room = stack.enter_context(tempfile.TemporaryDirectory(prefix="drive_machine-"))
         held = stack.enter_context(held_port())
@@ -89,9 +108,7 @@ def played(side: Side, under: Sequence[str]) -> str:
         server = Server(side.program, *serve, *conduct, port=int(words["{port}"]), under=under)
         try:
             words["{pid}"] = str(server.process.pid)
-            place = TOP / "common" / "scripts" if side.run[0] == "talk.py" else EXPERIMENTS
-            command = [place / side.run[0], *(filled(word, words) for word in side.run[1:])]
-            done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+            said = ran(side, words)
             status = server.process.poll()
             ends = True
             if status is None:
@@ -107,7 +124,7 @@ def played(side: Side, under: Sequence[str]) -> str:
                 lines.append(f"the server has ended: {signal.Signals(-status).name if status < 0 else f'status {status}'}")
             elif not ends:
                 lines.append("the server does not end when it is asked to")
-            return done.stdout + "".join(f"{line}\n" for line in lines)
+            return said + "".join(f"{line}\n" for line in lines)
         finally:
             server.kill()
 

@@ -4,7 +4,8 @@ The data is notes/experiments/breaks/NN-NAME.toml:
 
     idea = "one line for the list"
     serve = ["-t", "1"]                               flags of the server; with {server} there is one behind it, a proxy
-    run = ["06-byte-first.py", "{port}", "{conduct}"] an experiment; {pid} as well; with {conduct} the server has --conduct
+    run = ["06-byte-first.py", "{port}", "{conduct}"] an experiment; {pid} as well; with {conduct} the server has --conduct;
+                                                      with {program} no server: the experiment starts it itself
     before = ['verdict: all is well']                 patterns for lines of the output, in this order: as it is
     after = ['verdict: it is not']                    and broken
     never_before, never_after                         patterns for the whole output, none of which it may fit

@@ -36,7 +36,8 @@ NAMES = {
     r"\d+ events lost: too many for this file|conn_\w+",
     "thing": r"<\d+ .*|>\d+ .*|\d+: (accept4|read|readv|recvfrom|write|writev|sendmsg)\(\) = .*|\d+: conn_new, in conn_\w+|"
     r"\d+: for worker \d+|\d+: pushed, \d+ in the queue|\d+: popped, \d+ left in the queue|\d+: wrote the byte [a-z?]|"
-    r"\d+: muted|\d+: heard again|\d+: descriptor given back|[a-z ]+\(\): .*|\d+: request \d+.*|request \d+, a part of \d+|"
+    r"\d+: muted|\d+: heard again|\d+: registered|\d+: descriptor given back|[a-z ]+\(\): .*|\d+: request \d+.*|"
+    r"request \d+, a part of \d+|"
     r"\d+: the response to request \d+|.* is ejected|.* takes ejected servers back",
     "connection": rf"listener \d+|connection \d+( to .+)?|conn_\w+|asleep, waiting for ({EVENTS})|muted|[<>]\d+ .*",
     "request": r"request|part of a request|connection \d+( to .+)?",
