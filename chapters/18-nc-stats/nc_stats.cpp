@@ -165,7 +165,7 @@ std::string stats::json() const {
   text += ":";
   json::append_quoted(text, host.data());
   text += ", \"version\":\"" + std::string(version) + "\", ";
-  json::append_member(text, "uptime", duration_cast<seconds>(steady_clock::now() - start_).count());
+  json::append_member(text, "uptime", duration_cast<seconds>(stoppable_clock::now() - start_).count());
   json::append_member(text, "timestamp", duration_cast<seconds>(system_clock::now().time_since_epoch()).count());
   json::append_member(text, "total_connections", total_connections_.load(std::memory_order_relaxed));
   json::append_member(text, "curr_connections", curr_connections_.load(std::memory_order_relaxed));

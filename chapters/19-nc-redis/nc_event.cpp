@@ -6,11 +6,12 @@
 #include <cstddef>
 #include <system_error>
 
+#include "common/basics/stoppable_clock.h"
 #include "nc_connection.h"
 
 msec msec_now() noexcept {
   using namespace std::chrono;
-  return duration_cast<milliseconds>(steady_clock::now().time_since_epoch()).count();
+  return duration_cast<milliseconds>(stoppable_clock::now().time_since_epoch()).count();
 }
 
 event_base event_base_create(int nevent, event_cb_t cb) {

@@ -18,6 +18,7 @@
 #include <thread>
 #include <vector>
 
+#include "common/basics/stoppable_clock.h"
 #include "common/net/unique_fd.h"
 #include "common/nutcracker/stats_names.h"
 
@@ -63,7 +64,7 @@ class stats {
 
   std::vector<stats_names> names_;
   std::chrono::milliseconds interval_;
-  std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
+  stoppable_clock::time_point start_ = stoppable_clock::now();
   net::unique_fd socket_;
   net::unique_fd wake_;  // an eventfd: ends the stats thread's sleep
 
