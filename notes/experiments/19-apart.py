@@ -8,21 +8,14 @@ Four clients set eight keys to the same number, each with one MSET, then to the 
 the eight with one MGET, again and again, and counts how often they are not all the same.
 """
 
-import contextlib
-import tempfile
 import threading
 import time
-from pathlib import Path
 
 from client import Client, needs, run, verdict
-from pool import Process, arguments, free_port
+from pool import arguments, redis_command, redis_proxy
 
 SECONDS = 2.0
 WRITERS = 4
-
-
-def command(*words: str) -> bytes:
-    return f"*{len(words)}\r\n".encode() + b"".join(f"${len(word)}\r\n{word}\r\n".encode() for word in words)
 
 
 class Writer(threading.Thread):
@@ -41,7 +34,7 @@ class Writer(threading.Thread):
 
     def write(self) -> None:
         self._number += 1
-        self._client.send(command("MSET", *(word for key in self._keys for word in (key, str(self._number)))))
+        self._client.send(redis_command("MSET", *(word for key in self._keys for word in (key, str(self._number)))))
         self._client.until(b"\r\n")
 
     def stop(self) -> None:
@@ -54,7 +47,7 @@ def read(port: int, keys: list[str]) -> tuple[int, int]:
     reader, reads, torn = Client(port), 0, 0
     end = time.monotonic() + SECONDS
     while time.monotonic() < end:
-        reader.send(command("MGET", *keys))
+        reader.send(redis_command("MGET", *keys))
         reader.until(b"\r\n")
         values = set()
         for _ in keys:
@@ -64,25 +57,6 @@ def read(port: int, keys: list[str]) -> tuple[int, int]:
         torn += len(values) > 1
     reader.close()
     return reads, torn
-
-
-@contextlib.contextmanager
-def proxy(program: str, servers: int, connections: int):
-    """The port of a proxy with so many redis-server behind it, and so many connections to each."""
-    with contextlib.ExitStack() as stack:
-        directory = stack.enter_context(tempfile.TemporaryDirectory())
-        ports = [free_port() for _ in range(servers)]
-        for port in ports:
-            flags = ["--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", directory, "--logfile", "/dev/null"]
-            stack.enter_context(Process(["redis-server", *flags], port))
-        port, file = free_port(), Path(directory) / "nutcracker.yml"
-        lines = [f"listen: 127.0.0.1:{port}", "hash: murmur", 'hash_tag: "{}"', "redis: true"]
-        lines += [f"server_connections: {connections}", "servers:"]
-        lines += [f" - 127.0.0.1:{p}:1 server{i}" for i, p in enumerate(ports)]
-        file.write_text("p:\n" + "".join(f"  {line}\n" for line in lines))
-        flags = ["-c", str(file), "-s", str(free_port()), "-a", "127.0.0.1", "-v", "2"]
-        stack.enter_context(Process([program, *flags], port))
-        yield port
 
 
 def measure(port: int, keys: list[str]) -> tuple[int, int]:
@@ -104,7 +78,7 @@ def main() -> None:
     seen = {}
     for servers, connections, name in ((1, 4, "k{}"), (2, 1, "k{}"), (2, 4, "k{}"), (2, 4, "{{k}}{}")):
         keys = [name.format(i * i * 37) for i in range(8)]
-        with proxy(program, servers, connections) as port:
+        with redis_proxy(program, servers, f"server_connections: {connections}") as (port, _):
             reads, torn = measure(port, keys)
         print(f"{servers:<9} {connections:<13} {f'{keys[0]} … {keys[-1]}':<18} {reads:>7,} {torn:>18,}")
         seen[servers, connections, name] = torn

@@ -132,3 +132,26 @@ def arguments(description: str, chapter: str = "18-nc-stats") -> argparse.Argume
     parser.add_argument("--proxy", default=str(CHAPTERS / chapter), help=f"or nutcracker (default: {chapter})")
     parser.add_argument("--server", default=str(CHAPTERS / "12-maxconns"), help="or memcached (default: chapter 12)")
     return parser
+
+
+def redis_command(*words: str) -> bytes:
+    """As a client of Redis sends it."""
+    return f"*{len(words)}\r\n".encode() + b"".join(f"${len(word)}\r\n{word}\r\n".encode() for word in words)
+
+
+@contextlib.contextmanager
+def redis_proxy(program: str, servers: int, *settings: str):
+    """The port of a proxy with so many redis-server behind it, and their ports. `settings`: lines of its pool."""
+    with contextlib.ExitStack() as stack:
+        directory = stack.enter_context(tempfile.TemporaryDirectory())
+        ports = [free_port() for _ in range(servers)]
+        for port in ports:
+            flags = ["--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", directory, "--logfile", "/dev/null"]
+            stack.enter_context(Process(["redis-server", *flags], port))
+        port, file = free_port(), Path(directory) / "nutcracker.yml"
+        lines = [f"listen: 127.0.0.1:{port}", "hash: murmur", 'hash_tag: "{}"', "redis: true", *settings, "servers:"]
+        lines += [f" - 127.0.0.1:{p}:1 server{i}" for i, p in enumerate(ports)]
+        file.write_text("p:\n" + "".join(f"  {line}\n" for line in lines))
+        flags = ["-c", str(file), "-s", str(free_port()), "-a", "127.0.0.1", "-v", "2"]
+        stack.enter_context(Process([program, *flags], port))
+        yield port, ports
