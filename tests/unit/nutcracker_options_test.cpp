@@ -3,6 +3,8 @@
 
 #include <doctest/doctest.h>
 
+#include <tuple>
+
 #include "tests/unit/support.h"
 
 using namespace std::chrono_literals;
@@ -135,7 +137,7 @@ TEST_CASE("an option that this program does not take is refused, and is not in i
   const std::string name = "98-proxy";
   const std::string flag = "-s1";
   std::vector<char*> words{const_cast<char*>(name.data()), const_cast<char*>(flag.data()), nullptr};
-  CHECK_THROWS_AS(nutcracker::parse_options(2, words.data(), simple), usage_error);
+  CHECK_THROWS_AS(std::ignore = nutcracker::parse_options(2, words.data(), simple), usage_error);
   CHECK(nutcracker::help_text(simple).find("stats-port") == std::string::npos);
   CHECK(nutcracker::help_text(simple).find("conf-file") != std::string::npos);
 }

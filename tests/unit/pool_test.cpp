@@ -33,7 +33,8 @@ TEST_CASE("an object lives as long as somebody has a share of it") {
   CHECK(other->n == 1);
   share<thing> moved = std::move(other);
   CHECK(!other);
-  moved = moved;
+  const auto& itself = moved;
+  moved = itself;
   CHECK(alive == 1);
   moved = things.make(2, alive);
   CHECK(alive == 1);

@@ -4,6 +4,8 @@
 #include <doctest/doctest.h>
 #include <unistd.h>
 
+#include <tuple>
+
 #include "tests/unit/support.h"
 
 namespace {
@@ -261,8 +263,8 @@ TEST_CASE("-h and -V print and exit with status 0") {
 }
 
 TEST_CASE("--diagram is for chapters that have states") {
-  CHECK_THROWS_WITH_AS(parse({"--diagram"}), "--diagram: a proxy has no states but handlers; chapters 01 to 12 have",
-                       usage_error);
+  CHECK_THROWS_WITH_AS(std::ignore = parse({"--diagram"}),
+                       "--diagram: a proxy has no states but handlers; chapters 01 to 12 have", usage_error);
 }
 
 TEST_CASE("what is for the storage") {
